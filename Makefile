@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Each target does the set-up that it needs; `make help` lists them.
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help setup build check test acceptance demo bench clean
+
+SHELL := /bin/sh
+PYTHON := .venv/bin/python
+READY := .venv/ready
+C_SOURCES = $(wildcard src/towline/*/*.c src/towline/*/*.h tests/*/*.c benchmarks/*.c benchmarks/*.h)
+
+# Namespaces and BPF programs need root; what runs as root leaves no files of root's in the tree.
+SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
+AS_ROOT = $(SUDO) env PYTHONDONTWRITEBYTECODE=1 TOWLINE_DEBUG=$(TOWLINE_DEBUG) TOWLINE_CLANG=$(TOWLINE_CLANG) CI=$(CI)
+PYTEST = $(PYTHON) -m pytest -p no:cacheprovider
+
+define COMPILE
+import pathlib, sys
+from towline.kernel.clang import compile_program
+for source in sys.argv[1:]:
+    print(compile_program(pathlib.Path(source)))
+endef
+export COMPILE
+
+help: ## what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## install what is missing: Debian packages, .venv with towline in it
+
+$(READY): setup.sh pyproject.toml
+	./setup.sh
+	@touch $@
+
+build: $(READY) ## compile the BPF programs (they are compiled when they are needed, too)
+	$(PYTHON) -c "$$COMPILE" src/towline/bpf/*.bpf.c
+
+check: $(READY) ## lint, format, types, format of the C sources
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	sh -n setup.sh
+	$(if $(C_SOURCES),.venv/bin/clang-format --dry-run -Werror $(C_SOURCES))
+
+test: check root ## check, and all tests but the slow ones
+	$(AS_ROOT) $(PYTEST) -m 'not acceptance'
+
+acceptance: root ## each promise in full; takes long
+	$(AS_ROOT) $(PYTEST) -m acceptance
+
+demo: root ## a real file over a veth pair, checked, with a table of what happened
+	$(AS_ROOT) $(PYTHON) -m towline demo
+
+bench: root ## speed beside a bare copy loop and TCP, in one run
+	$(AS_ROOT) $(PYTHON) -m benchmarks
+
+.PHONY: root
+root: $(READY)
+	@[ "$$(id -u)" -eq 0 ] || command -v sudo >/dev/null || \
+		{ echo "make: this needs root: run it as root, or install sudo" >&2; exit 1; }
+
+clean: ## remove what was made, .venv too
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* When an acknowledgement is due, and writing it into the frame of the packet that was due it. */
+#ifndef TOWLINE_ACKNOWLEDGE_H
+#define TOWLINE_ACKNOWLEDGE_H
+
+#include "bpf.h"
+#include "check.h"
+#include "delivery.h"
+#include "framing.h"
+#include "window.h"
+
+#define ACK_WORDS 16	     /* an ACK shows at most so many words of the bitmap, the answer to a FLUSH more */
+#define FRAME_LEAST_BYTES 60 /* without its frame check sequence */
+
+struct reply { /* what stands in it, gathered under the session's lock */
+	u32 kind_flags, index, limit, highest, useless, first, words;
+};
+
+static __always_inline bool acknowledgement_due(struct receiver_state *r, u32 flags)
+{
+	return ++r->pending >= r->ack_every || flags & FLAG_FLUSH;
+}
+
+/* Where not all words between base and highest fit, every fourth ACK shows those next to base, where the sender's
+ * window hangs, and the others go round through all of them. */
+static __always_inline void choose_words(struct receiver_state *r, struct reply *reply, u32 most)
+{
+	u32 base_word = r->cursor / 64, total = 0;
+
+	if (r->highest != r->cursor)
+		total = (((r->highest - 1) / 64 - base_word) & (BITMAP_WORDS - 1)) + 1;
+	reply->first = base_word;
+	reply->words = total;
+	if (total <= most)
+		return;
+	reply->words = most;
+	if (r->acks % 4 == 0)
+		return;
+
+	u32 ahead = (r->next_word - base_word) & (0xffffffff / 64);
+
+	if (ahead >= total)
+		ahead = 0;
+	if (total - ahead < most)
+		reply->words = total - ahead;
+	reply->first = (base_word + ahead) & (0xffffffff / 64);
+	r->next_word = reply->first + reply->words;
+}
+
+static __always_inline void compose_acknowledgement(struct receiver_state *r, const struct data *d, u32 packet_bytes,
+						    struct reply *reply)
+{
+	u32 most = d->flags & FLAG_FLUSH ? ACK_WORDS_MOST : ACK_WORDS;
+	u32 room = (packet_bytes - d->offset - sizeof(struct header) - sizeof(struct ack)) / sizeof(u64);
+
+	r->pending = 0;
+	r->told_full = 0;
+	r->acks++;
+	if (r->cursor != r->highest)
+		advance(r);
+	__sync_lock_test_and_set(&r->ready, r->cursor); /* a full barrier: slots before ready, on every machine */
+	r->advertised = READ_ONCE(r->drained) + r->window;
+	choose_words(r, reply, room < most ? room : most);
+	reply->kind_flags = KIND_ACK << 4;
+	reply->index = r->cursor;
+	reply->limit = r->advertised;
+	reply->highest = r->highest;
+	reply->useless = r->useless;
+}
+
+/* Turn the frame around with a header of that kind and length; the body is the caller's, who then calls bounce_seal(). */
+static __always_inline struct header *bounce_header(struct xdp_md *ctx, const struct data *d, u32 kind_flags, u32 index,
+						    u32 length)
+{
+	u32 bytes = d->offset + sizeof(struct header) + length;
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	int shorter = (int)(bytes < FRAME_LEAST_BYTES ? FRAME_LEAST_BYTES : bytes) - (int)(end - data);
+
+	if (shorter < 0 && bpf_xdp_adjust_tail(ctx, shorter))
+		return NULL;
+	data = (void *)(long)ctx->data;
+	end = (void *)(long)ctx->data_end;
+
+	struct header *h = data + d->offset;
+
+	if (d->offset > FRAME_MOST || (void *)(h + 1) > end)
+		return NULL;
+	turn(data, LEVEL_ETHERNET);
+	h->kind_flags = kind_flags;
+	h->length = bpf_htons(length);
+	h->index = bpf_htonl(index); /* session and timestamp stay: the echo */
+	return h;
+}
+
+static __always_inline int bounce_seal(struct xdp_md *ctx, const struct data *d, u32 length)
+{
+	u32 sum = payload_sum(ctx, d->offset + sizeof(struct header), length);
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct header *h = data + d->offset;
+
+	if (d->offset > FRAME_MOST || (void *)(h + 1) > end)
+		return XDP_DROP;
+	h->check = bpf_htonl(header_check(h, sum));
+	return XDP_TX;
+}
+
+static __always_inline int bounce_acknowledgement(struct xdp_md *ctx, struct receiver_state *r, const struct data *d,
+						  const struct reply *reply)
+{
+	u32 words = reply->words, length = sizeof(struct ack) + words * sizeof(u64);
+	struct header *h = bounce_header(ctx, d, reply->kind_flags, reply->index, length);
+	void *end = (void *)(long)ctx->data_end;
+	struct ack *a = (void *)(h + 1);
+
+	if (!h || (void *)(a + 1) > end)
+		return XDP_DROP;
+	a->limit = bpf_htonl(reply->limit);
+	a->highest = bpf_htonl(reply->highest);
+	a->first = bpf_htonl(reply->first);
+	a->useless = bpf_htonl(reply->useless);
+	for (u32 i = 0; i < ACK_WORDS_MOST && i < words && (void *)&a->bitmap[i + 1] <= end; i++)
+		a->bitmap[i] = bpf_cpu_to_be64(*bitmap_word(r->arrived, reply->first + i));
+	return bounce_seal(ctx, d, length);
+}
+
+/* The ring was full for a packet that was not due an ACK: say so, once between two ACKs. */
+static __always_inline int bounce_full(struct xdp_md *ctx, const struct data *d)
+{
+	u32 length = sizeof(struct range);
+	struct header *h = bounce_header(ctx, d, KIND_NACK << 4 | FLAG_FULL, d->index, length);
+	struct range *range = (void *)(h + 1);
+
+	if (!h || (void *)(range + 1) > (void *)(long)ctx->data_end)
+		return XDP_DROP;
+	range->first = bpf_htonl(d->index);
+	range->count = bpf_htonl(1);
+	return bounce_seal(ctx, d, length);
+}
+
+#endif

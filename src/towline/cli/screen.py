@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a person, or a program, sees of a transfer: a bar and a table, or one JSON line per event."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from towline.transfer import events
+
+MIB = 1 << 20
+
+
+def print_json(value: object) -> None:
+    """One line on stdout, at once, so that a reader at the other end of a pipe can act on it."""
+    sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+class Screen:
+    """Shows the events of one transfer to a person, on stderr; a context manager, because of the bar."""
+
+    def __init__(self, *, receiving: bool = False, summary: bool = True) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.receiving = receiving
+        self.summary = summary
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            DownloadColumn(binary_units=True),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        task = "receiving" if receiving else "sending"  # until the name is known
+        self.task = self.bar.add_task(task, visible=False, total=None, rate="")
+
+    def __enter__(self) -> Screen:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def __call__(self, event: events.Event) -> None:
+        """Show one event."""
+        match event:
+            case events.Ready():
+                self._ready(event)
+            case events.Started():
+                total = None if self.receiving and not event.file_bytes else event.file_bytes
+                self.bar.reset(
+                    self.task, description=escape(printable(event.name)), total=total, visible=True, rate=""
+                )
+                for note in event.notes:
+                    self._say(f"note: {note}")
+            case events.Progress():
+                rate = event.done_bytes * 8 / 1e9 / event.seconds if event.seconds > 0 else 0.0
+                self.bar.update(
+                    self.task,
+                    completed=event.done_bytes,
+                    total=event.total_bytes,
+                    visible=True,
+                    rate=f"{rate:.2f} Gbit/s",
+                )
+            case events.Finished():
+                self.bar.update(self.task, visible=False)
+                if self.summary:
+                    self._finished(event)
+            case events.Failed():
+                self.bar.update(self.task, visible=False)
+                self._say(f"{event.name}: failed: {event.reason}")
+            case _:
+                pass
+
+    def _say(self, text: str) -> None:
+        self.console.print(Text(printable(text)))
+
+    def _ready(self, event: events.Ready) -> None:
+        why = f" ({event.why_not_native})" if event.why_not_native else ""
+        self._say(f"listening on {event.interface}, {event.mode} XDP{why}")
+        self._say(f"on the other machine: towline send FILE {event.address} --insecure")
+
+    def _finished(self, event: events.Finished) -> None:
+        where = f" -> {event.path}" if event.path else ""
+        self._say(f"{event.name}{where}: {sentence(event.record)}")
+
+
+def printable(text: str) -> str:
+    """Text without control characters: names come from the wire, and a terminal obeys escape sequences."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def sentence(record: Mapping[str, Any]) -> str:
+    """A record in a few words; what is not known is left out."""
+    parts = []
+    if record.get("file_bytes") is not None:
+        parts.append(f"{record['file_bytes'] / MIB:.1f} MiB")
+    if record.get("seconds") is not None:
+        parts.append(f"in {record['seconds']:.2f} s")
+    if record.get("goodput_gbps") is not None:
+        parts.append(f"({record['goodput_gbps']:.2f} Gbit/s)")
+    if record.get("retransmissions") is not None:
+        parts.append(f"{record['retransmissions']} retransmissions")
+    return " ".join(parts) if parts else "done"
+
+
+def _modes(record: Mapping[str, Any]) -> str:
+    modes = (record.get("xdp_mode_sender"), record.get("xdp_mode_receiver"))
+    return " / ".join(str(mode) if mode else "-" for mode in modes)
+
+
+def _number(record: Mapping[str, Any], name: str, form: str = ",", unit: str = "") -> str:
+    value = record.get(name)
+    return "-" if value is None else f"{value:{form}}{unit}"
+
+
+def _verdict(record: Mapping[str, Any]) -> Text:
+    return Text("yes", style="bold green") if record.get("verified") else Text("NO", style="bold red")
+
+
+def demo_table(record: Mapping[str, Any], title: str) -> Table:
+    """One run, a row for each thing worth knowing."""
+    table = Table(title=Text(printable(title)), show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    micros = _number(record, "rtt_us_p50", ",.0f", " us")
+    for name, value in (
+        ("file", _number(record, "file_bytes", ",", " bytes")),
+        ("goodput", _number(record, "goodput_gbps", ".2f", " Gbit/s")),
+        ("seconds", _number(record, "seconds", ".3f")),
+        ("payload in a packet", _number(record, "payload_size", ",", " bytes")),
+        ("packets", _number(record, "packets")),
+        ("retransmissions", _number(record, "retransmissions")),
+        ("ACKs", _number(record, "acks")),
+        ("round trip, median", micros),
+        ("CPU, whole machine", _number(record, "cpu_seconds", ".2f", " s")),
+        ("CPU for a GiB", _number(record, "cpu_seconds_per_gib", ".2f", " s")),
+        ("delivery", str(record.get("delivery") or "-")),
+        ("mode, sender / receiver", _modes(record)),
+    ):
+        table.add_row(name, value)
+    table.add_row("verified", _verdict(record))
+    return table
+
+
+def runs_table(records: Iterable[Mapping[str, Any]]) -> Table:
+    """Several runs, a row for each."""
+    table = Table()
+    for name in ("#", "delivery", "lanes", "payload", "Gbit/s", "packets", "again", "ACKs", "NACKs"):
+        table.add_column(name, justify="right")
+    for name in ("ring full", "CPU s/GiB", "mode", "verified"):
+        table.add_column(name, justify="right")
+    for record in records:
+        table.add_row(
+            _number(record, "repetition", "d"),
+            str(record.get("delivery") or "-"),
+            _number(record, "lanes", "d"),
+            _number(record, "payload_size", "d"),
+            _number(record, "goodput_gbps", ".2f"),
+            _number(record, "packets"),
+            _number(record, "retransmissions"),
+            _number(record, "acks"),
+            _number(record, "nacks"),
+            _number(record, "ring_full"),
+            _number(record, "cpu_seconds_per_gib", ".2f"),
+            _modes(record),
+            _verdict(record),
+        )
+    return table

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The receiver's XDP program on one interface, and the sessions that it serves."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import towline.bpf
+from towline.delivery import Delivery
+from towline.delivery.direct import DirectDelivery
+from towline.delivery.ring import RingDelivery
+from towline.errors import UnsupportedError
+from towline.framing import Level
+from towline.kernel.link import Interface
+from towline.kernel.memory import Map
+from towline.kernel.program import Object, attach, compile_program
+from towline.protocol.opening import Terms
+from towline.settings import Settings
+from towline.wire import DELIVERIES, INDEX_MASK
+
+SOURCE = Path(towline.bpf.__path__[0]) / "receiver.bpf.c"
+SLOT_SLACK_BYTES = 4096  # as in state.h
+_RECORD_HEADER_BYTES = 8  # struct record without its data
+
+
+class XdpReceiver:
+    """Loaded and attached; sessions are opened and closed on it. Its capacity is fixed when it is loaded."""
+
+    def __init__(self, interface: Interface, level: Level, settings: Settings) -> None:
+        self.largest_payload = settings.payload_size or level.largest_payload_bytes(interface.mtu)
+        self._level = level
+        self._settings = settings
+        self._slots_bytes = -(-settings.window * self.largest_payload // 8) * 8 + SLOT_SLACK_BYTES
+        record_bytes = -(-(_RECORD_HEADER_BYTES + self.largest_payload) // 8) * 8
+        self._object = Object(compile_program(SOURCE, flags=settings.clang_flags_receiver))
+        self._object.set_constants(slots_bytes=self._slots_bytes, record_bytes=record_bytes)
+        with (
+            Map.create_array("towline_slots", self._slots_bytes) as slots,
+            Map.create_ring("towline_records", settings.ring_size) as records,
+        ):
+            self._object.inner("slots", slots.fd)
+            self._object.inner("records", records.fd)
+            self._object.load()
+        self._want = self._object.program("want")
+        self._states = self._object.memory("receivers")
+        self._record = RingDelivery.record_dtype(self._object.dtype("record"), record_bytes)
+        self._open: dict[int, tuple[int, Map]] = {}
+        self.link = attach(self._object.program("receiver"), interface.index)
+
+    def open(self, terms: Terms, frame: bytes, first_index: int) -> tuple[int, Delivery]:
+        """A session with its memory, from here on served by XDP; `frame`: what stands before its packets' headers.
+
+        Raises UnsupportedError where all of the interface's sessions are taken.
+        """
+        slot = next((n for n in range(len(self._states)) if not self._states[n]["session"]), None)
+        if slot is None:
+            raise UnsupportedError("one more session", f"one of {len(self._states)} on this interface to end")
+        session = secrets.randbits(48) << 16 | slot or 1 << 16
+        state = self._states[slot : slot + 1]
+        state.view("u1")[:] = 0
+        state["frame"][0, : len(frame)] = bytearray(frame)
+        state["level"] = self._level.number
+        state["payload_size"] = terms.payload_size
+        state["ack_every"] = terms.ack_every
+        state["window"] = terms.window
+        state["delivery"] = DELIVERIES.index(terms.delivery)
+        state["short_every"] = self._settings.short_records
+        for name in ("drained", "cursor", "highest", "ready"):
+            state[name] = first_index & INDEX_MASK
+        state["advertised"] = first_index + terms.window & INDEX_MASK
+        delivery, memory = self._delivery(slot, terms, first_index)
+        self._open[session] = (slot, memory)
+        state["session"] = session  # the last word: from here on XDP takes its packets
+        return session, delivery
+
+    def close_session(self, session: int) -> None:
+        """XDP leaves the session's packets to a socket from here on; its memory goes."""
+        slot, memory = self._open.pop(session)
+        self._states[slot]["session"] = 0
+        holder = "records" if self._settings.delivery == "ring" else "slots"
+        self._object.map(holder).delete(slot.to_bytes(4, "little"))
+        memory.close()
+
+    def close(self) -> None:
+        """Detach; everything goes."""
+        for session in list(self._open):
+            self.close_session(session)
+        self.link.close()
+        self._object.close()
+
+    def _delivery(self, slot: int, terms: Terms, first_index: int) -> tuple[Delivery, Map]:
+        state = self._states[slot]
+        if terms.delivery == "ring":
+            ring = Map.create_ring("towline_records", self._settings.ring_size)
+            self._object.map("records").insert(slot, ring.fd)
+            delay_us = self._settings.consumer_delay_us
+            return (
+                RingDelivery(state, slot, self._want, terms, first_index, ring, self._record, delay_us),
+                ring,
+            )
+        slots = Map.create_array("towline_slots", self._slots_bytes)
+        self._object.map("slots").insert(slot, slots.fd)
+        return DirectDelivery(state, slot, self._want, terms, first_index, slots.bytes()), slots

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Hang a program on an interface's XDP hook by a link that dies with the process."""
+
+from __future__ import annotations
+
+import ctypes as ct
+import errno
+import os
+import socket
+from types import TracebackType
+from typing import Literal, Self
+
+from towline.errors import LoadError, PermissionsError, UnsupportedError
+from towline.kernel.libbpf import (
+    BPF_XDP,
+    XDP_FLAGS_DRV_MODE,
+    XDP_FLAGS_SKB_MODE,
+    LinkCreateOptions,
+    library,
+    refusal,
+)
+from towline.kernel.link import name_of, xdp_holder
+
+__all__ = ["Link", "Mode", "attach"]
+
+Mode = Literal["auto", "native", "generic"]
+
+# What each refusal of a driver (its ndo_bpf) means; veth's are in drivers/net/veth.c, veth_xdp_set().
+_NATIVE_NEEDS = {
+    errno.EOPNOTSUPP: "a driver that supports it (or a smaller MTU: some drivers say it this way)",
+    errno.ERANGE: "a smaller MTU (of a veth's other end: at most 3506 bytes)",
+    errno.ENOSPC: "as many receive queues as its other end has transmit queues",
+    errno.ENOTCONN: "a veth whose other end exists",
+    errno.EINVAL: "other settings of the driver (an MTU that fits a page, LRO off, enough queues)",
+    errno.ENOMEM: "more memory for the driver's queues",
+}
+
+
+class Link:
+    """A program on an interface; `mode` is how it runs, `why_not_native` the reason where that is generic."""
+
+    def __init__(
+        self, fd: int, *, ifindex: int, mode: Literal["native", "generic"], why_not_native: str | None
+    ) -> None:
+        self.fd, self.ifindex, self.mode, self.why_not_native = fd, ifindex, mode, why_not_native
+
+    def replace(self, program_fd: int) -> None:
+        """Put another program in place; no packet meets an empty hook.
+
+        Takes milliseconds (an RCU wait) unless both programs are attached to some interface as well.
+        """
+        if (result := library().bpf_link_update(self.fd, program_fd, None)) < 0:
+            raise LoadError(str(refusal(result, "replacing the XDP program").strerror))
+
+    def close(self) -> None:
+        """Take the program off the interface."""
+        if self.fd >= 0:
+            library().bpf_link_detach(self.fd)  # a forked child may hold the descriptor too
+            os.close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def attach(program_fd: int, ifindex: int, mode: Mode = "auto") -> Link:
+    """Attach an XDP program to an interface of this thread's network namespace.
+
+    "auto" tries native first and takes generic where the driver refuses; `why_not_native` then says why.
+    Raises UnsupportedError where native was demanded and refused, or where something else holds the hook
+    (it is named); PermissionsError; LoadError for what nobody foresaw.
+    """
+    needs = None
+    try:
+        socket.if_indextoname(ifindex)  # link_create would say "Invalid argument"
+    except OSError:
+        raise LoadError(f"there is no interface {ifindex} in this network namespace") from None
+    if mode != "generic":
+        fd = _create(program_fd, ifindex, XDP_FLAGS_DRV_MODE)
+        if fd >= 0:
+            return Link(fd, ifindex=ifindex, mode="native", why_not_native=None)
+        needs = _NATIVE_NEEDS.get(-fd)
+        if needs is None:
+            raise _error(fd, ifindex)
+        if mode == "native":
+            raise UnsupportedError(f"native XDP on {name_of(ifindex)}", needs)
+    fd = _create(program_fd, ifindex, XDP_FLAGS_SKB_MODE)
+    if fd < 0:
+        raise _error(fd, ifindex)
+    why = f"native XDP on {name_of(ifindex)} needs {needs}" if needs else "generic was asked for"
+    return Link(fd, ifindex=ifindex, mode="generic", why_not_native=why)
+
+
+def _create(program_fd: int, ifindex: int, flags: int) -> int:
+    options = LinkCreateOptions(sz=ct.sizeof(LinkCreateOptions), flags=flags)
+    result: int = library().bpf_link_create(program_fd, ifindex, BPF_XDP, ct.byref(options))
+    return result
+
+
+def _error(result: int, ifindex: int) -> Exception:
+    """What to say of a refusal that has nothing to do with native or generic."""
+    name = name_of(ifindex)
+    if -result in (errno.EBUSY, errno.EEXIST):
+        holder = xdp_holder(ifindex) or "another program"
+        return UnsupportedError(
+            f"XDP on {name}",
+            f"the interface's XDP hook, which {holder} holds; end that process, or detach its program"
+            f" with `ip link set dev {name} xdp off`",
+        )
+    if -result == errno.EPERM:
+        return PermissionsError(f"attaching an XDP program to {name}")
+    return LoadError(str(refusal(result, f"attaching to {name}").strerror))

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Interfaces as the kernel describes them: address, MTU, queues, what XDP can do there and who holds it."""
+
+from __future__ import annotations
+
+import ctypes as ct
+import os
+import socket
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import IPRoute, NetlinkError
+from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
+from pyroute2.netlink import genlmsg
+from pyroute2.netlink.generic import GenericNetlinkSocket
+
+from towline.errors import SettingsError
+from towline.kernel.libbpf import ProgramInfo, library
+
+__all__ = ["Interface", "interface", "name_of", "xdp_features", "xdp_holder"]
+
+_IFF_UP = 1
+# enum netdev_xdp_act of <linux/netdev.h>, in the order of its bits
+_XDP_FEATURES = ("basic", "redirect", "ndo-xmit", "xsk-zerocopy", "hw-offload", "rx-sg", "ndo-xmit-sg")
+_NETDEV_FAMILY, _NETDEV_CMD_DEV_GET = "netdev", 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interface:
+    """One interface; `mac` has 6 bytes (none on a tunnel), `kind` is "veth", "bridge" ... ("": hardware)."""
+
+    index: int
+    name: str
+    mac: bytes
+    mtu: int
+    rx_queues: int  # in use, not merely allocated
+    tx_queues: int
+    kind: str
+    is_up: bool
+
+
+def interface(name: str) -> Interface:
+    """Look up an interface of this thread's network namespace; SettingsError names those that exist."""
+    with IPRoute() as route:
+        found = {link.get_attr("IFLA_IFNAME"): link for link in route.get_links()}
+    if name not in found:
+        raise SettingsError(f"there is no interface {name!r} here; there are: {', '.join(sorted(found))}")
+    link = found[name]
+    info = link.get_attr("IFLA_LINKINFO")
+    rx, tx = _queues(name) or (link.get_attr("IFLA_NUM_RX_QUEUES"), link.get_attr("IFLA_NUM_TX_QUEUES"))
+    return Interface(
+        index=link["index"],
+        name=name,
+        mac=bytes.fromhex((link.get_attr("IFLA_ADDRESS") or "").replace(":", "")),
+        mtu=link.get_attr("IFLA_MTU"),
+        rx_queues=rx,
+        tx_queues=tx,
+        kind=(info.get_attr("IFLA_INFO_KIND") if info else None) or "",
+        is_up=bool(link["flags"] & _IFF_UP),
+    )
+
+
+def _queues(name: str) -> tuple[int, int] | None:
+    """Receive and transmit queues in use, by ethtool; None where the driver cannot say.
+
+    netlink's numbers are those allocated: a veth has one per CPU and uses one.
+    """
+    try:
+        with closing(IoctlEthtool(name)) as ethtool:
+            channels: Any = ethtool.get_channels()
+    except (NotSupportedError, OSError):
+        return None
+    both = channels.combined_count
+    return (channels.rx_count + both, channels.tx_count + both)
+
+
+def name_of(ifindex: int) -> str:
+    """An interface's name for a message, whether or not it is still there."""
+    try:
+        return socket.if_indextoname(ifindex)
+    except OSError:
+        return f"interface {ifindex}"
+
+
+class _NetdevMessage(genlmsg):  # type: ignore[misc]
+    """What the generic netlink family "netdev" says of a device."""
+
+    nla_map = (
+        ("NETDEV_A_DEV_UNSPEC", "none"),
+        ("NETDEV_A_DEV_IFINDEX", "uint32"),
+        ("NETDEV_A_DEV_PAD", "none"),
+        ("NETDEV_A_DEV_XDP_FEATURES", "uint64"),
+    )
+
+
+def xdp_features(ifindex: int) -> frozenset[str] | None:
+    """What a driver says it can do ("basic", "redirect", "ndo-xmit" ...); None before Linux 6.3.
+
+    A veth's "ndo-xmit" comes and goes with its other end's NAPI. Believe it only after an answered packet:
+    live frames to a device that cannot take them vanish without an error.
+    """
+    request = _NetdevMessage()
+    request["cmd"], request["version"] = _NETDEV_CMD_DEV_GET, 1
+    request["attrs"] = [("NETDEV_A_DEV_IFINDEX", ifindex)]
+    with GenericNetlinkSocket() as netlink:
+        try:
+            netlink.bind(_NETDEV_FAMILY, _NetdevMessage)
+        except NetlinkError:
+            return None
+        answer = netlink.nlm_request(request, msg_type=netlink.prid, msg_flags=1)[0]
+    bits = answer.get_attr("NETDEV_A_DEV_XDP_FEATURES") or 0
+    return frozenset(name for i, name in enumerate(_XDP_FEATURES) if bits >> i & 1)
+
+
+def xdp_holder(ifindex: int) -> str | None:
+    """Which program sits on an interface's XDP hook, and in which process; None where the hook is free."""
+    with IPRoute() as route:
+        links = route.get_links(ifindex)
+    xdp = links[0].get_attr("IFLA_XDP") if links else None
+    number = xdp.get_attr("IFLA_XDP_PROG_ID") if xdp else None
+    if not number:
+        return None
+    owners = ", ".join(_processes_with(number)) or "no process that can be seen"
+    return f"program {number} {_program_name(number)!r} ({owners})"
+
+
+def _program_name(number: int) -> str:
+    lib, info = library(), ProgramInfo()
+    fd = lib.bpf_prog_get_fd_by_id(number)
+    if fd < 0:
+        return "?"
+    try:
+        size = ct.c_uint32(ct.sizeof(info))
+        done = lib.bpf_obj_get_info_by_fd(fd, ct.byref(info), ct.byref(size))
+        return bytes(info.name).decode() if done == 0 else "?"
+    finally:
+        os.close(fd)
+
+
+def _processes_with(number: int) -> list[str]:
+    """The processes that hold a program or a link to it, from /proc/*/fdinfo (netlink does not know them)."""
+    wanted, found = f"prog_id:\t{number}", {}
+    for descriptor in Path("/proc").glob("[0-9]*/fdinfo/*"):
+        try:
+            if wanted in descriptor.read_text().splitlines():
+                process = descriptor.parent.parent
+                found[process.name] = f"process {process.name} {(process / 'comm').read_text().strip()}"
+        except OSError:  # it was closed meanwhile, or belongs to somebody else
+            continue
+    return list(found.values())

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which packets are lost, and how long to wait before asking: RACK-TLP (RFC 8985) on ACKs that show part of a window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from towline.protocol.window import Indices
+
+REORDERING_LEAST_US = 50  # stamps are read every 32 packets
+ROUNDS_TO_FORGET = 16  # RFC 8985, section 6.2, step 4
+PROBE_LEAST_US = 2_000
+WINDOW_PROBE_LEAST_US = 20_000  # the receiving process says by itself when it has drained
+PROBE_MOST_US = 250_000
+SILENCE_US = 2_000_000
+RTT_MOST_US = 10_000_000
+
+
+@dataclass
+class RoundTrip:
+    """Smoothed round-trip time (RFC 6298) and its minimum; microseconds."""
+
+    smoothed_us: int
+    least_us: int
+    variation_us: int
+    samples: int = 0
+
+    @classmethod
+    def guess(cls, us: int) -> RoundTrip:
+        """Before the first sample: what the handshake took, which has processes in it."""
+        return cls(smoothed_us=us, least_us=us, variation_us=us // 2)
+
+    def sample(self, us: int, samples: int) -> None:
+        """The latest of `samples` samples so far."""
+        if samples == self.samples or not 0 < us < RTT_MOST_US:
+            return
+        if not self.samples:
+            self.smoothed_us, self.least_us, self.variation_us = us, us, us // 2
+        self.samples = samples
+        self.variation_us += (abs(self.smoothed_us - us) - self.variation_us) // 4
+        self.smoothed_us += (us - self.smoothed_us) // 8
+        self.least_us = min(self.least_us, us)
+
+
+class Reordering:
+    """RACK's reordering window: a quarter of the least round trip, wider while retransmissions prove useless."""
+
+    def __init__(self) -> None:
+        self._multiple = 1
+        self._useless = 0
+        self._excused = 0
+        self._raised_us = 0
+
+    def probed(self) -> None:
+        """A tail-loss probe that finds its packet placed proves nothing about reordering."""
+        self._excused += 1
+
+    def useless(self, count: int, rtt: RoundTrip, now: int) -> None:
+        """The receiver's count of useless retransmissions, as DSACK is to TCP."""
+        fresh = count - self._useless - self._excused
+        self._excused = max(0, -fresh)
+        self._useless = count
+        if fresh > 0 and now - self._raised_us > rtt.smoothed_us:
+            self._multiple += 1
+            self._raised_us = now
+        elif self._multiple > 1 and now - self._raised_us > ROUNDS_TO_FORGET * rtt.smoothed_us:
+            self._multiple -= 1
+            self._raised_us = now
+
+    def window_us(self, rtt: RoundTrip) -> int:
+        """How much later than a packet another must have been sent, and seen, for the first to be lost."""
+        return max(REORDERING_LEAST_US, min(self._multiple * rtt.least_us // 4, rtt.smoothed_us))
+
+
+def lost(missing: Indices, sent_us: Indices, shown_us: Indices, reordering_us: int) -> Indices:
+    """Of packets not placed as far as known, those that an ACK has shown to be missing.
+
+    `sent_us`: when each was last sent; `shown_us`: when the packet was sent whose ACK last showed the bitmap word of
+    each (what was never shown is unknown, not lost). A packet sent that much later has been seen: it is lost.
+    """
+    return missing[sent_us + reordering_us <= shown_us]
+
+
+def probe_after_us(*, unanswered: bool, window_shut: bool, rtt: RoundTrip, probes: int) -> int:
+    """How long after the last word from either side the sender asks again; `probes`: in vain so far (RFC 8985, 7.2)."""
+    if unanswered:
+        first = max(2 * rtt.smoothed_us, PROBE_LEAST_US)
+    elif window_shut:
+        first = max(2 * rtt.smoothed_us, WINDOW_PROBE_LEAST_US)
+    else:
+        return SILENCE_US
+    return min(first << min(probes, 10), max(first, PROBE_MOST_US))
+
+
+def spread(started_us: int, finished_us: int, count: int) -> Indices:
+    """When each of `count` packets of a burst left, between the two times: int64, ascending."""
+    return started_us + (finished_us - started_us) * np.arange(1, count + 1, dtype=np.int64) // max(count, 1)

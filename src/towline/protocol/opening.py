@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""HELLO to ACCEPT: both sides of the handshake, one session per lane."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+
+from towline.errors import MalformedError, PeerError, SettingsError
+from towline.settings import largest_block_bytes
+from towline.wire import DELIVERIES, HELLO_MAGIC, Kind, Message, reason_bytes, reason_untrusted
+
+HELLO_FIRST_US = 50_000
+HELLO_MOST_US = 1_000_000
+COOKIE_BYTES = 16
+COOKIE_EPOCH_US = 30_000_000  # a cookie is good for one to two of these
+ACK_PER_WINDOW = 4  # an ACK is due every quarter of the window at the latest
+LANES_MOST = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What a sender asks for; the same for all lanes of a transfer."""
+
+    transfer: int
+    lanes: int
+    payload_size: int
+    ack_every: int
+    window: int
+    address: bytes
+
+    def hello(self, lane: int, cookie: bytes = bytes(COOKIE_BYTES)) -> Message:
+        """The HELLO of one lane."""
+        return Message(
+            kind=Kind.HELLO,
+            fields={
+                "magic": HELLO_MAGIC,
+                "transfer": self.transfer,
+                "lane": lane,
+                "lanes": self.lanes,
+                "payload_size": self.payload_size,
+                "ack_every": self.ack_every,
+                "window": self.window,
+                "address": self.address,
+                "cookie": cookie,
+            },
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a receiver grants; fixed for the whole transfer."""
+
+    payload_size: int
+    ack_every: int
+    window: int
+    block_bytes: int
+    delivery: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """One lane's ACCEPT as the sender has it."""
+
+    session: int
+    first_index: int
+    terms: Terms
+
+
+class Caller:
+    """The sender's side: say HELLO for each lane until each has its ACCEPT."""
+
+    def __init__(self, offer: Offer, now: int) -> None:
+        self.accepted: dict[int, Accepted] = {}
+        self.rtt_us = HELLO_FIRST_US
+        self._offer = offer
+        self._cookies = [bytes(COOKIE_BYTES)] * offer.lanes
+        self._interval_us = HELLO_FIRST_US
+        self._due_us = now
+        self._asked_us = now
+
+    @property
+    def done(self) -> bool:
+        """Every lane has its session."""
+        return len(self.accepted) == self._offer.lanes
+
+    def next(self, now: int) -> list[Message]:
+        """The HELLOs that are due."""
+        if self.done or now < self._due_us:
+            return []
+        self._due_us = now + self._interval_us
+        self._interval_us = min(2 * self._interval_us, HELLO_MOST_US)
+        self._asked_us = now
+        lanes = (lane for lane in range(self._offer.lanes) if lane not in self.accepted)
+        return [self._offer.hello(lane, self._cookies[lane]) for lane in lanes]
+
+    def next_wakeup(self) -> int:
+        """When `next` has something to say again."""
+        return self._due_us
+
+    def heard(self, message: Message, now: int) -> None:
+        """RETRY, ACCEPT or REJECT; anything else, or of another transfer, is not for us. Raises PeerError on REJECT."""
+        if message.fields.get("transfer") != self._offer.transfer:
+            return
+        lane = message.fields.get("lane", 0)
+        if lane >= self._offer.lanes:
+            return
+        match message.kind:
+            case Kind.REJECT:
+                raise PeerError("rejected the transfer", reason_untrusted(message.fields["reason"]))
+            case Kind.RETRY if lane not in self.accepted:
+                self._cookies[lane] = message.fields["cookie"]
+                self._due_us = now
+            case Kind.ACCEPT if lane not in self.accepted:
+                self.rtt_us = max(now - self._asked_us, 1)
+                self.accepted[lane] = self._accepted(message)
+
+    def _accepted(self, message: Message) -> Accepted:
+        fields = message.fields
+        terms = Terms(
+            payload_size=fields["payload_size"],
+            ack_every=fields["ack_every"],
+            window=fields["window"],
+            block_bytes=fields["block_bytes"],
+            delivery=DELIVERIES[fields["delivery"] % len(DELIVERIES)],
+        )
+        offer = self._offer
+        if (
+            terms.payload_size != offer.payload_size
+            or not 64 <= terms.window <= offer.window
+            or terms.window & (terms.window - 1)
+            or not 1 <= terms.ack_every <= offer.ack_every
+            or not 1 <= terms.block_bytes <= largest_block_bytes(terms.window, terms.payload_size)
+            or any(accepted.terms != terms for accepted in self.accepted.values())
+        ):
+            raise PeerError("accepted terms that were never offered")
+        return Accepted(session=message.session, first_index=message.index, terms=terms)
+
+
+class Door:
+    """The receiver's side: no state for a sender before it has shown that it receives at its address."""
+
+    def __init__(self) -> None:
+        self._secret = secrets.token_bytes(32)
+
+    def retry(self, hello: Message, address: bytes, now: int) -> Message | None:
+        """The RETRY for a HELLO without its cookie; None where the cookie is right. Raises MalformedError."""
+        fields = hello.fields
+        if fields["magic"] != HELLO_MAGIC:
+            raise MalformedError("a HELLO of another version")
+        if not 1 <= fields["lanes"] <= LANES_MOST or fields["lane"] >= fields["lanes"]:
+            raise MalformedError("a HELLO for an impossible lane")
+        epoch = now // COOKIE_EPOCH_US
+        for when in (epoch, epoch - 1):
+            if hmac.compare_digest(fields["cookie"], self._cookie(hello, address, when)):
+                return None
+        cookie = self._cookie(hello, address, epoch)
+        return Message(
+            kind=Kind.RETRY,
+            fields={"transfer": fields["transfer"], "lane": fields["lane"], "cookie": cookie},
+        )
+
+    def _cookie(self, hello: Message, address: bytes, epoch: int) -> bytes:
+        text = f"{hello.fields['transfer']}/{hello.fields['lane']}/{epoch}/".encode() + address
+        return hashlib.blake2s(text, key=self._secret, digest_size=COOKIE_BYTES).digest()
+
+
+def agree(hello: Message, *, largest_payload: int, window: int, block_bytes: int, delivery: str) -> Terms:
+    """The terms for a HELLO. Raises SettingsError with the reason for a REJECT."""
+    fields = hello.fields
+    payload_size = fields["payload_size"]
+    if not 1 <= payload_size <= largest_payload:
+        raise SettingsError(f"a payload of {payload_size} bytes does not fit here: at most {largest_payload}")
+    if not fields["window"] or fields["window"] & (fields["window"] - 1) or not fields["ack_every"]:
+        raise SettingsError("a window that is no power of two, or no packet per acknowledgement")
+    granted = min(window, fields["window"])
+    return Terms(
+        payload_size=payload_size,
+        ack_every=min(fields["ack_every"], granted // ACK_PER_WINDOW),
+        window=granted,
+        block_bytes=min(block_bytes, largest_block_bytes(granted, payload_size)),
+        delivery=delivery,
+    )
+
+
+def accept(hello: Message, session: int, first_index: int, terms: Terms) -> Message:
+    """The ACCEPT of one lane."""
+    return Message(
+        kind=Kind.ACCEPT,
+        session=session,
+        index=first_index,
+        fields={
+            "transfer": hello.fields["transfer"],
+            "lane": hello.fields["lane"],
+            "delivery": DELIVERIES.index(terms.delivery),
+            "payload_size": terms.payload_size,
+            "ack_every": terms.ack_every,
+            "window": terms.window,
+            "block_bytes": terms.block_bytes,
+        },
+    )
+
+
+def reject(hello: Message, reason: str) -> Message:
+    """The REJECT of a HELLO."""
+    return Message(
+        kind=Kind.REJECT, fields={"transfer": hello.fields["transfer"], "reason": reason_bytes(reason)}
+    )

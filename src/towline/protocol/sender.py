@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What goes out next on one lane, what again, and when to wake: vectorised over the window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from towline.protocol.congestion import RingPressure
+from towline.protocol.loss import Reordering, RoundTrip, lost, probe_after_us, spread
+from towline.protocol.window import NO_INDICES, Indices, unwrap
+from towline.wire import Flag
+
+# As numpy has them: an IntFlag would make 64-bit integers of them.
+NO_FLAG, FLUSH, CHECKSUM, AGAIN = (np.uint16(flag) for flag in (Flag.NONE, Flag.FLUSH, Flag.CHECKSUM, Flag.AGAIN))
+
+HOLD_US = 1_000  # how long a small burst waits to become a larger one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acknowledged:
+    """What a lane's acknowledgements amount to; indices never wrap, exclusive ends.
+
+    `missing`: indices in [base, highest) not placed as far as known, ascending; `shown_us` (the same shape): the
+    sending time that the ACK echoed which last showed each one's bitmap word, far in the past if none did.
+    """
+
+    base: int
+    limit: int
+    highest: int
+    useless: int = 0
+    acks: int = 0
+    rtt_us: int = 0
+    rtt_samples: int = 0
+    missing: Indices = field(default_factory=lambda: NO_INDICES)
+    shown_us: Indices = field(default_factory=lambda: NO_INDICES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """One burst: `indices` int64 and `flags` uint16, both of shape (n,), in sending order."""
+
+    indices: Indices
+    flags: NDArray[np.uint16]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class LaneSender:
+    """One lane. Call `filled` and `acknowledged` as things happen, then `next`, transmit, then `sent`.
+
+    A slot (index modulo window) may be filled for indices below `limit`: the receiver has drained its last user.
+    """
+
+    def __init__(
+        self,
+        *,
+        first: int,
+        window: int,
+        ack_every: int,
+        pipelining: int | None,
+        burst: int,
+        checksum: bool,
+        rtt: RoundTrip,
+        now: int,
+    ) -> None:
+        self.first = self.base = self.highest = self.next_new = first
+        self.limit = first + window
+        self.filled_to = first
+        self.end: int | None = None  # known when the stream's last block has been filled
+        self.rtt = rtt
+        self.retransmissions = 0
+        self.probes = 0
+        self._window = window
+        self._ack_every = ack_every
+        self._in_flight_most = None if pipelining is None else (pipelining + 1) * ack_every
+        self._burst = burst
+        self._checksum = CHECKSUM if checksum else NO_FLAG
+        self._known = Acknowledged(base=first, limit=self.limit, highest=first)
+        self._reordering = Reordering()
+        self._pressure = RingPressure(burst=ack_every, window=window)
+        self._sent_us = np.zeros(window, np.int64)
+        self._again_us = np.full(window, -(1 << 62), np.int64)
+        self._reopened = NO_INDICES  # asked for by NACK and not sent again since
+        self._last_sent_us = self._last_heard_us = now
+        self._probes_in_vain = 0
+
+    # ---- what has happened
+
+    def filled(self, to: int, *, end: int | None = None) -> None:
+        """Slots hold packets below `to`; `end`: the lane's last packet is below it, there will be no more."""
+        self.filled_to = to
+        self.end = end
+
+    def acknowledged(self, known: Acknowledged, now: int) -> None:
+        """The latest state of the lane's acknowledgements."""
+        old = self._known
+        if known.acks != old.acks:
+            self._last_heard_us = now
+        if known.base > old.base or known.limit > old.limit or len(known.missing) < len(old.missing):
+            self._probes_in_vain = 0
+        self._known = known
+        self.base, self.limit, self.highest = known.base, known.limit, known.highest
+        self.rtt.sample(known.rtt_us, known.rtt_samples)
+        self._reordering.useless(known.useless, self.rtt, now)
+        self._pressure.passed(self.rtt, now)
+
+    def negative(self, ranges: Sequence[tuple[int, int]], now: int) -> None:
+        """A NACK: these (32-bit first, count) are open again until the receiver has drained them."""
+        wanted = [self._open_again(unwrap(first, self.base), count, now) for first, count in ranges]
+        if wanted:
+            self._reopened = np.unique(np.concatenate([self._reopened, *wanted]))
+        self._last_heard_us = now
+
+    def ring_full(self, now: int) -> None:
+        """A NACK with FULL: the receiver's ring buffer had no room."""
+        self._pressure.full(self.base, self.rtt, now)
+        self._last_heard_us = now
+
+    def heard(self, now: int) -> None:
+        """The receiver has said something else."""
+        self._last_heard_us = now
+
+    def sent(self, schedule: Schedule, count: int, started: int, finished: int) -> None:
+        """The first `count` entries of a schedule have left between two times."""
+        indices, flags = schedule.indices[:count], schedule.flags[:count]
+        again = flags & AGAIN != 0
+        times = spread(started, finished, count)
+        self._sent_us[indices % self._window] = times
+        self._again_us[indices[again] % self._window] = times[again]
+        self.retransmissions += int(np.count_nonzero(again))
+        fresh = indices[~again]
+        if len(fresh):
+            self.next_new = int(fresh[-1]) + 1
+        if len(self._reopened):
+            self._reopened = np.setdiff1d(self._reopened, indices, assume_unique=True)
+        if not len(fresh) and count:
+            self._pressure.sent(finished)
+        self._last_sent_us = finished
+
+    # ---- what is next
+
+    @property
+    def finished_sending(self) -> bool:
+        """Every packet of the lane has left at least once."""
+        return self.end is not None and self.next_new == self.end
+
+    @property
+    def all_acknowledged(self) -> bool:
+        """And every one has been acknowledged."""
+        return self.finished_sending and self.base == self.end
+
+    @property
+    def packets(self) -> int:
+        """Packets that have left at least once."""
+        return self.next_new - self.first
+
+    def next(self, now: int) -> Schedule | None:
+        """What to send now: the lost first, then new packets, or a probe; None: nothing."""
+        if self._pressure.paused_until(now) is not None:
+            return None
+        again = self._again(now)
+        fresh = 0 if self._pressure.recovering else self._fresh(len(again), now)
+        if not len(again) and not fresh:
+            return self._probe(now)
+        indices = np.concatenate((again, np.arange(self.next_new, self.next_new + fresh)))
+        flags = np.full(len(indices), self._checksum, np.uint16)
+        flags[: len(again)] |= AGAIN
+        if len(self._reopened):
+            flags[: len(again)][np.isin(again, self._reopened)] |= CHECKSUM
+        if self._must_wait_after(self.next_new + fresh):
+            flags[-1] |= FLUSH
+        return Schedule(indices=indices, flags=flags)
+
+    def next_wakeup(self, now: int) -> int:
+        """When to call `next` again if nothing is heard before."""
+        paused = self._pressure.paused_until(now)
+        if paused is not None:
+            return paused
+        wakeup = self._probe_at()
+        if self._sendable_to() > self.next_new:
+            wakeup = min(wakeup, self._last_sent_us + HOLD_US)
+        return max(wakeup, now)
+
+    def _again(self, now: int) -> Indices:
+        if self._pressure.recovering:
+            # No ACK need have shown them: the receiver has said that it drops.
+            unplaced = np.concatenate((self._known.missing, np.arange(self.highest, self.next_new)))
+            waited = self._sent_us[unplaced % self._window] + self.rtt.smoothed_us <= now
+            return unplaced[waited][: self._ack_every]
+        missing = self._known.missing
+        if len(missing):
+            missing = lost(
+                missing,
+                self._sent_us[missing % self._window],
+                self._known.shown_us,
+                self._reordering.window_us(self.rtt),
+            )
+        if len(self._reopened):
+            self._reopened = self._reopened[self._reopened >= self.limit - self._window]
+            missing = np.union1d(missing, self._reopened)
+        return missing[: self._burst]
+
+    def _open_again(self, first: int, count: int, now: int) -> Indices:
+        low = max(first, self.limit - self._window)
+        indices = np.arange(low, max(low, min(first + count, self.next_new)), dtype=np.int64)
+        # One that was sent again less than a round trip ago may still be on its way.
+        return indices[now - self._again_us[indices % self._window] >= self.rtt.smoothed_us]
+
+    def _receiver_allows(self) -> int:
+        """No packet from here on may leave before the receiver says more."""
+        allowed = self.limit
+        for in_flight in (self._in_flight_most, self._pressure.in_flight):
+            if in_flight is not None:
+                allowed = min(allowed, self.base + in_flight)
+        return allowed
+
+    def _sendable_to(self) -> int:
+        return min(self._receiver_allows(), self.filled_to)
+
+    def _fresh(self, again: int, now: int) -> int:
+        most = min(self._burst - again, self._sendable_to() - self.next_new)
+        if most <= 0 or again:
+            return max(most, 0)
+        worth = min(self._burst // 4, self._window // 4)
+        if self._in_flight_most is not None or self._pressure.in_flight is not None:
+            worth = min(worth, self._ack_every)
+        idle = self.base == self.next_new
+        if most >= worth or idle or self.next_new + most == self.end or now - self._last_sent_us >= HOLD_US:
+            return most
+        return 0
+
+    def _must_wait_after(self, next_new: int) -> bool:
+        """True where nothing may leave behind it until the receiver answers; waiting for the source is no reason."""
+        return next_new >= self._receiver_allows() or next_new == self.end or self._pressure.recovering
+
+    def _probe_at(self) -> int:
+        unanswered = self.base < self.next_new
+        after = probe_after_us(
+            unanswered=unanswered,
+            window_shut=self.next_new >= self._receiver_allows() and not self.finished_sending,
+            rtt=self.rtt,
+            probes=self._probes_in_vain,
+        )
+        return max(self._last_sent_us, self._last_heard_us) + after
+
+    def _probe(self, now: int) -> Schedule | None:
+        if self.next_new == self.first or now < self._probe_at():
+            return None
+        self._probes_in_vain += 1
+        self.probes += 1
+        self._reordering.probed()
+        flags = FLUSH | AGAIN | self._checksum
+        return Schedule(indices=np.array([self.next_new - 1]), flags=np.array([flags], np.uint16))

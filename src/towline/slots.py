@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A lane's payload memory: one slot per packet of the window, back to back, so that a run of packets is a run of bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Slots:
+    """`memory`: uint8, at least window * payload_size bytes; packet i stands in slot i modulo window."""
+
+    def __init__(self, memory: NDArray[np.uint8], *, window: int, payload_size: int) -> None:
+        self.window = window
+        self.payload_size = payload_size
+        self._bytes = memory[: window * payload_size]
+
+    def pieces(self, first: int, skip: int, size: int) -> list[NDArray[np.uint8]]:
+        """Views (at most two) of `size` bytes from byte `skip` behind the start of packet `first` on."""
+        total = self.window * self.payload_size
+        start = (first % self.window * self.payload_size + skip) % total
+        straight = min(size, total - start)
+        views = [self._bytes[start : start + straight], self._bytes[: size - straight]]
+        return [view for view in views if len(view)]
+
+    def rows(self) -> NDArray[np.uint8]:
+        """All slots: shape (window, payload_size)."""
+        return self._bytes.reshape(self.window, self.payload_size)
+
+
+def scatter(views: list[NDArray[np.uint8]], data: bytes | NDArray[Any]) -> None:
+    """Copy bytes into views that together are as long."""
+    raw = np.frombuffer(data, np.uint8)
+    at = 0
+    for view in views:
+        view[:] = raw[at : at + len(view)]
+        at += len(view)
+
+
+def gather(views: list[NDArray[np.uint8]]) -> bytes:
+    """The bytes of views, joined: for small pieces."""
+    return b"".join(view.tobytes() for view in views)

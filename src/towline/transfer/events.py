@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a running transfer tells whoever started it: the command line, the laboratory, a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=str.lower):
+    """Base of all events; `--json` prints each as one line with the field `event`."""
+
+
+class Ready(Event, frozen=True, kw_only=True):
+    """A receiver listens; from here on a sender finds it."""
+
+    interface: str
+    address: str  # what a sender types: MAC%IF with the sender's own interface in place of IF
+    mode: str  # "native" or "generic"
+    why_not_native: str | None = None
+
+
+class Started(Event, frozen=True, kw_only=True):
+    """The handshake is over; bytes flow from here. `notes` says what was not used as asked, and why."""
+
+    name: str
+    peer: str
+    file_bytes: int
+    payload_size: int
+    lanes: int
+    mode: str
+    notes: tuple[str, ...] = ()
+
+
+class Progress(Event, frozen=True, kw_only=True):
+    """How far a transfer is; at most ten a second."""
+
+    done_bytes: int  # sender: sent and drained by the receiver; receiver: verified
+    total_bytes: int | None  # None while a receiver does not know it
+    seconds: float
+
+
+class Finished(Event, frozen=True, kw_only=True):
+    """One transfer ended well. `record` holds this side's fields of the flat record (design, results)."""
+
+    name: str
+    path: str | None  # where a receiver put the file; None for a sender or sink "memory"
+    record: dict[str, Any]
+
+
+class Failed(Event, frozen=True, kw_only=True):
+    """One transfer of a receiver that goes on (`--keep`) ended badly."""
+
+    name: str
+    reason: str
+
+
+OnEvent = Callable[[Event], None]

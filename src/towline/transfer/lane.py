@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One lane of a sender at work: hear, fill, ask the rules, transmit; in a thread of its own, on a CPU of its own."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from towline.protocol.closing import Farewell
+from towline.protocol.sender import LaneSender
+from towline.protocol.window import unpack_ranges
+from towline.transfer.filler import LaneFiller
+from towline.transfer.stream import OutgoingStream
+from towline.transmit.live import BURST_MOST, LiveLane, now_us
+from towline.wire import Flag, Message
+
+POLL_LEAST_US = 50
+POLL_MOST_US = 1_000
+IDLE_POLLS = 200  # at the least interval, before it grows
+
+
+class Lane(threading.Thread):
+    """Runs until `stop`, or until it fails; then `error` says how."""
+
+    def __init__(
+        self,
+        *,
+        number: int,
+        rules: LaneSender,
+        live: LiveLane,
+        stream: OutgoingStream,
+        farewell: Farewell,
+        send_control: Callable[[Message], None],
+    ) -> None:
+        super().__init__(name=f"towline-lane-{number}", daemon=True)
+        self.rules = rules
+        self.live = live
+        self.error: BaseException | None = None
+        self.first_sent_us: int | None = None
+        self.heard = 0  # ACKs, for who watches whether the peer is alive
+        self._number = number
+        self._filler = LaneFiller(stream, live.slots, live.lengths, rules.first)
+        self._stream = stream
+        self._farewell = farewell
+        self._send_control = send_control
+        self._nacks: deque[Message] = deque()
+        self._stopping = threading.Event()
+
+    def nack(self, message: Message) -> None:
+        """A NACK that came over the control socket; from another thread."""
+        self._nacks.append(message)
+
+    def stop(self) -> None:
+        """Come to an end soon; from another thread."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """The thread."""
+        try:
+            cpus = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, {cpus[self._number % len(cpus)]})  # the queue is chosen by the sending CPU
+            self._work()
+        except BaseException as error:  # told to the main thread, which raises it
+            self.error = error
+
+    def _work(self) -> None:
+        idle = 0
+        while not self._stopping.is_set():
+            if self._turn():
+                idle = 0
+                continue
+            idle += 1
+            self._sleep(idle)
+
+    def _turn(self) -> bool:
+        """One round; whether anything was sent."""
+        rules, now = self.rules, now_us()
+        self._hear(now)
+        self._filler.fill(min(rules.limit, rules.next_new + BURST_MOST))
+        rules.filled(self._filler.filled_to, end=self._filler.end)
+        schedule = rules.next(now)
+        if schedule is not None:
+            sent_end = max(rules.next_new, int(schedule.indices[-1]) + 1)
+            count, started, finished = self.live.send(schedule, sent_end)
+            if self.first_sent_us is None:
+                self.first_sent_us = started
+            rules.sent(schedule, count, started, finished)
+        if rules.finished_sending:
+            fin = self._farewell.fin(
+                packets=rules.packets, stream_bytes=self._stream.stream_bytes, rtt=rules.rtt, now=now
+            )
+            if fin is not None:
+                self._send_control(fin)
+        return schedule is not None
+
+    def _hear(self, now: int) -> None:
+        heard = self.live.hear(now)
+        self.rules.acknowledged(heard.known, now)
+        self.heard = heard.known.acks
+        if heard.reopened:
+            self.rules.negative(heard.reopened, now)
+        if heard.ring_full:
+            self.rules.ring_full(now)
+        while self._nacks:
+            message = self._nacks.popleft()
+            if message.flags & Flag.FULL:
+                self.rules.ring_full(now)
+            else:
+                self.rules.negative(unpack_ranges(message.tail), now)
+
+    def _sleep(self, idle: int) -> None:
+        now = now_us()
+        poll = min(POLL_LEAST_US << max(0, idle // IDLE_POLLS), POLL_MOST_US)
+        time.sleep(max(1, min(poll, self.rules.next_wakeup(now) - now)) / 1e6)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One lane's acknowledgements as XDP leaves them: in shared memory (delivery direct) or in a ring buffer (ring)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from towline.kernel.memory import Ring
+from towline.protocol.sender import Acknowledged
+from towline.protocol.window import Indices, clear_bits, unwrap, unwrap_all, word_numbers
+from towline.wire import Flag, Kind
+
+NEVER_US = -(1 << 62)
+BATCH_RECORDS = 16384
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What came since the last time: the state of the acknowledgements, and NACKs where XDP passes them."""
+
+    known: Acknowledged
+    reopened: tuple[tuple[int, int], ...] = ()  # (first, count) of NACKs, 32-bit
+    ring_full: bool = False
+
+
+class SharedAcknowledgements:
+    """`state`: one struct sender_state, mapped; XDP writes what is read here."""
+
+    def __init__(self, state: Any, window: int, first_index: int) -> None:
+        self._state = state
+        self._window = window
+        self._last = {"base": first_index, "highest": first_index, "limit": first_index + window}
+
+    def hear(self, now_us: int) -> Heard:
+        """The state as it stands."""
+        highest, low = self._read("highest"), self._read("base")
+        stamps = self._words("shown_us", low, highest)  # before the bits: XDP writes it behind them
+        words = self._words("acknowledged", low, highest)
+        base = self._read("base")  # once more, after the bits: XDP writes it before it clears them
+        missing = clear_bits(words, low, highest)
+        return Heard(known=self._known(base, highest, missing[missing >= base], stamps, low, now_us))
+
+    def _known(
+        self, base: int, highest: int, missing: Indices, stamps: NDArray[np.uint32], low: int, now_us: int
+    ) -> Acknowledged:
+        """`stamps`: the words' shown_us, from the word of `low` on."""
+        state = self._state
+        shown = stamps[(missing >> 6) - (low >> 6)]
+        return Acknowledged(
+            base=base,
+            limit=self._read("limit"),
+            highest=max(highest, base),
+            useless=int(state["useless"]),
+            acks=int(state["acks"]),
+            rtt_us=int(state["rtt_us"]),
+            rtt_samples=int(state["rtt_samples"]),
+            missing=missing,
+            shown_us=np.where(shown == 0, NEVER_US, unwrap_all(shown, now_us)),
+        )
+
+    def _read(self, name: str) -> int:
+        """An index; they only grow."""
+        self._last[name] = unwrap(int(self._state[name]), self._last[name])
+        return self._last[name]
+
+    def _words(self, name: str, low: int, high: int) -> Any:
+        ring = self._state[name]
+        return ring[word_numbers(low, high) % len(ring)]
+
+
+class RingAcknowledgements(SharedAcknowledgements):
+    """Each packet's acknowledgement is a record of its own, and NACKs come the same way."""
+
+    def __init__(self, state: Any, window: int, first_index: int, ring: Ring) -> None:
+        super().__init__(state, window, first_index)
+        self._ring = ring
+        self._placed = np.zeros(window, np.bool_)  # by slot, at or above front
+        self._front = first_index
+
+    def hear(self, now_us: int) -> Heard:
+        """Take the records over. What the state says is read before them, so that they say at least as much."""
+        low, highest = self._front, max(self._read("highest"), self._front)
+        stamps = self._words("shown_us", low, highest)
+        reopened: list[tuple[int, int]] = []
+        full = False
+        while len(records := self._take()):
+            acks = records["kind"] == Kind.ACK
+            self._placed[unwrap_all(records["first"][acks], self._front) % self._window] = True
+            self._advance()
+            for record in records[~acks]:  # a range of a NACK each: rare
+                full = full or bool(record["flags"] & Flag.FULL)
+                if not record["flags"] & Flag.FULL:
+                    reopened.append((int(record["first"]), int(record["count"])))
+        span = np.arange(self._front, highest)
+        missing = span[~self._placed[span % self._window]]
+        known = self._known(self._front, highest, missing, stamps, low, now_us)
+        return Heard(known=known, reopened=tuple(reopened), ring_full=full)
+
+    def _take(self) -> Any:
+        records, keep = self._ring.batch(BATCH_RECORDS)
+        taken = records.copy() if keep is None else records[keep]
+        self._ring.release(len(records))
+        return taken
+
+    def _advance(self) -> None:
+        end = self._front + self._window
+        while self._front < end:
+            start = self._front % self._window
+            run = self._placed[start : start + min(end - self._front, self._window - start)]
+            gap = int(run.argmin())
+            length = len(run) if run[gap] else gap
+            run[:length] = False
+            self._front += length
+            if length < len(run):
+                return

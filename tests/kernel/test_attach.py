@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""XDP links: native and generic, replacing, and an interface that somebody else holds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pyroute2 import IPRoute
+
+from towline.errors import LoadError, UnsupportedError
+from towline.kernel.link import xdp_holder
+from towline.kernel.program import Object, attach
+
+PROGRAMS = """
+SEC("xdp") int tl_pass(struct xdp_md *ctx) { return XDP_PASS; }
+SEC("xdp") int tl_drop(struct xdp_md *ctx) { return XDP_DROP; }
+"""
+
+
+@pytest.fixture
+def programs(build: Callable[[str], Path]) -> Iterator[Object]:
+    with Object(build(PROGRAMS)) as loaded:
+        loaded.load()
+        yield loaded
+
+
+def test_attach__is_native_where_it_can_be(programs: Object, pair: tuple[int, int]) -> None:
+    with attach(programs.program("tl_pass"), pair[0]) as link:
+        assert (link.mode, link.why_not_native) == ("native", None)
+        assert "'tl_pass'" in (xdp_holder(pair[0]) or "")
+    assert xdp_holder(pair[0]) is None
+
+
+def test_close__detaches_though_a_child_holds_the_descriptor(programs: Object, pair: tuple[int, int]) -> None:
+    link = attach(programs.program("tl_pass"), pair[0])
+    inherited = os.dup(link.fd)
+    link.close()
+    link.close()
+    assert xdp_holder(pair[0]) is None
+    os.close(inherited)
+
+
+def test_attach__says_why_it_is_generic(programs: Object, pair: tuple[int, int]) -> None:
+    with IPRoute() as route:
+        route.link("set", index=pair[1], mtu=3507)  # one more than native XDP on the other end takes
+    with attach(programs.program("tl_pass"), pair[0]) as link:
+        assert link.mode == "generic"
+        assert "native XDP on va needs a smaller MTU" in (link.why_not_native or "")
+        assert xdp_holder(pair[0])
+
+
+def test_attach__refuses_native_where_it_was_demanded(programs: Object, pair: tuple[int, int]) -> None:
+    with IPRoute() as route:
+        route.link("set", index=pair[1], mtu=3507)
+    with pytest.raises(UnsupportedError, match=r"native XDP on va .* a smaller MTU .* 3506"):
+        attach(programs.program("tl_pass"), pair[0], "native")
+    assert xdp_holder(pair[0]) is None
+
+
+def test_attach__is_generic_where_it_was_asked_for(programs: Object, pair: tuple[int, int]) -> None:
+    with attach(programs.program("tl_pass"), pair[0], "generic") as link:
+        assert (link.mode, link.why_not_native) == ("generic", "generic was asked for")
+
+
+@pytest.mark.parametrize("mode", ["auto", "native", "generic"])
+def test_attach__names_who_holds_the_hook(programs: Object, pair: tuple[int, int], mode: str) -> None:
+    with attach(programs.program("tl_pass"), pair[0]):
+        with pytest.raises(UnsupportedError) as caught:
+            attach(programs.program("tl_drop"), pair[0], mode)  # type: ignore[arg-type]
+        assert "XDP on va" in str(caught.value)
+        assert "'tl_pass'" in str(caught.value)
+        assert f"process {os.getpid()} " in str(caught.value)
+
+
+def test_attach__shows_an_interface_that_is_not_there(programs: Object) -> None:
+    with pytest.raises(LoadError, match="no interface 999999 in this network namespace"):
+        attach(programs.program("tl_pass"), 999999)
+
+
+def test_attach__ends_with_its_process(build: Callable[[str], Path], pair: tuple[int, int]) -> None:
+    script = """
+        import sys, time
+        from pathlib import Path
+        from towline.kernel.program import Object, attach
+        programs = Object(Path(sys.argv[1]))
+        programs.load()
+        link = attach(programs.program("tl_pass"), int(sys.argv[2]))
+        print(link.mode, flush=True)
+        time.sleep(60)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(build(PROGRAMS)), str(pair[0])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "native\n"
+        assert f"process {child.pid} " in (xdp_holder(pair[0]) or "")
+        child.kill()
+    deadline = time.monotonic() + 2  # the kernel lets go of a link from a work queue
+    while xdp_holder(pair[0]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert xdp_holder(pair[0]) is None
+
+
+def test_replace__puts_the_other_program_in_place(programs: Object, pair: tuple[int, int]) -> None:
+    with attach(programs.program("tl_pass"), pair[0]) as link:
+        link.replace(programs.program("tl_drop"))
+        assert "'tl_drop'" in (xdp_holder(pair[0]) or "")
+
+
+def test_replace__refuses_what_is_no_program(programs: Object, pair: tuple[int, int]) -> None:
+    with attach(programs.program("tl_pass"), pair[0]) as link:
+        with pytest.raises(LoadError, match="replacing the XDP program"):
+            link.replace(0)
+        assert "'tl_pass'" in (xdp_holder(pair[0]) or "")

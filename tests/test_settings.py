@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Settings: legal and illegal values, sizes as people write them, flags of programs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from towline.errors import SettingsError
+from towline.settings import (
+    PARAMETERS,
+    Settings,
+    format_size,
+    largest_block_bytes,
+    option_of,
+    parameters_of,
+    parse_clang_flags,
+    parse_size,
+)
+
+NUMBERS = {name: p for name, p in PARAMETERS.items() if p.low is not None}
+
+
+def make(name: str, value: Any) -> Settings:
+    said: dict[str, Any] = {name: value}
+    return Settings(**said)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_settings__limits_are_legal_and_what_is_beyond_is_not(name: str) -> None:
+    parameter = NUMBERS[name]
+    legal = [value for value in (parameter.low, parameter.high) if value is not None]
+    for value in legal:
+        said: dict[str, Any] = {name: value}
+        if name == "payload_size":
+            said["window"] = 65536
+        assert getattr(Settings(**said), name) == value
+    illegal: list[Any] = [legal[0] - 1, "1", 1.0, True]
+    illegal += [parameter.high + 1] if parameter.high is not None else []
+    for value in illegal:
+        with pytest.raises(SettingsError, match=f"--{option_of(name)} is .* it must be"):
+            make(name, value)
+
+
+@pytest.mark.parametrize("name", [name for name, p in PARAMETERS.items() if p.power_of_two])
+def test_settings__power_of_two(name: str) -> None:
+    with pytest.raises(SettingsError, match="a power of two from"):
+        make(name, (PARAMETERS[name].low or 0) * 3)
+
+
+@pytest.mark.parametrize("name", [name for name, p in PARAMETERS.items() if p.choices])
+def test_settings__choices_are_named(name: str) -> None:
+    for choice in PARAMETERS[name].choices:
+        make(name, choice)
+    with pytest.raises(SettingsError, match=" or ".join(PARAMETERS[name].choices)):
+        make(name, "elsewhere")
+
+
+def test_settings__none_only_where_it_means_something() -> None:
+    Settings(payload_size=None, pipelining=None)
+    with pytest.raises(SettingsError):
+        Settings(window=None)  # type: ignore[arg-type]
+
+
+def test_settings__a_window_too_small_for_a_byte_is_refused() -> None:
+    with pytest.raises(SettingsError, match="a window of 64 packets of 1 byte"):
+        Settings(window=64, payload_size=1)
+    assert Settings(window=64, payload_size=2).payload_size == 2
+
+
+def test_settings__is_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().window = 64  # type: ignore[misc]
+
+
+def test_replace__checks_again() -> None:
+    assert Settings().replace(window=64).window == 64
+    with pytest.raises(SettingsError):
+        Settings().replace(window=65)
+
+
+@given(st.sampled_from([64 << n for n in range(11)]), st.integers(1, 3370))
+def test_largest_block_bytes__fits_a_quarter_of_the_window(window: int, payload_size: int) -> None:
+    try:
+        block_bytes = largest_block_bytes(window, payload_size)
+    except SettingsError:
+        assert window // 4 * payload_size < 25
+    else:
+        assert block_bytes >= 1
+        assert -(-(block_bytes + 24) // payload_size) <= window // 4
+
+
+@given(st.integers(0, 1 << 60))
+def test_parse_size__reads_what_format_size_writes(size_bytes: int) -> None:
+    assert parse_size(format_size(size_bytes)) == size_bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [
+        ("0", 0),
+        ("1500", 1500),
+        ("64K", 65536),
+        ("64k", 65536),
+        ("256M", 256 << 20),
+        ("256MiB", 256 << 20),
+        ("1.5G", 3 << 29),
+        (" 2 T ", 2 << 40),
+        ("1b", 1),
+    ],
+)
+def test_parse_size__as_people_write(text: str, size_bytes: int) -> None:
+    assert parse_size(text) == size_bytes
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1", "1X", "1.5", "1e6", "٣", "0x10", "1 000"])
+def test_parse_size__refuses_the_rest(text: str) -> None:
+    with pytest.raises(SettingsError):
+        parse_size(text)
+
+
+def test_parse_clang_flags__by_program() -> None:
+    flags = parse_clang_flags(["sender=-O3 -mcpu=v2", "receiver='-DA=b c'"])
+    assert flags == {"clang_flags_sender": ("-O3", "-mcpu=v2"), "clang_flags_receiver": ("-DA=b c",)}
+    assert Settings(**flags).record_fields()["clang_flags_sender"] == "-O3 -mcpu=v2"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["-O3", "driver=-O3", "sender='-O3", ""])
+def test_parse_clang_flags__refuses_the_rest(text: str) -> None:
+    with pytest.raises(SettingsError):
+        parse_clang_flags([text])
+
+
+def test_parameters_of__the_laboratory_has_all() -> None:
+    assert set(parameters_of("lab")) == set(PARAMETERS)
+    assert "sink" not in parameters_of("sender")
+    assert "payload_size" not in parameters_of("receiver")
+
+
+def test_parameters__have_unique_options() -> None:
+    options = [option_of(name) for name in PARAMETERS] + [p.short for p in PARAMETERS.values() if p.short]
+    assert len(options) == len(set(options))
