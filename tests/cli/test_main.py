@@ -214,6 +214,30 @@ def test_main__a_signal_cleans_up_and_tells_its_number(number: signal.Signals, c
         assert child.stderr.read() == ""
 
 
+FORKING = """
+import os, signal, sys, time
+from towline import transfer
+from towline.cli.main import main
+def fork(*_args, **_more):
+    try:
+        child = os.fork()
+        if not child:
+            time.sleep(60)
+        time.sleep(0.2)
+        os.kill(child, signal.SIGTERM)
+        print("child", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    finally:
+        print("cleaned up", flush=True)
+transfer.send = fork
+sys.exit(main(["send", "f", "a%b", "--insecure"]))
+"""
+
+
+def test_main__a_forked_child_that_is_ended_does_not_clean_up_for_us() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "child 143\ncleaned up\n", "")
+
+
 def test_main__a_reader_that_has_gone_is_no_traceback() -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -51,7 +52,7 @@ class Interrupted(KeyboardInterrupt):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code and never raises for an error that a user can make."""
     for number in SIGNALS:
-        signal.signal(number, _interrupt)
+        signal.signal(number, functools.partial(_interrupt, os.getpid()))
     try:
         result = app(
             list(sys.argv[1:] if arguments is None else arguments),
@@ -79,7 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _interrupt(number: int, _frame: FrameType | None) -> None:
+def _interrupt(owner: int, number: int, _frame: FrameType | None) -> None:
+    if os.getpid() != owner:
+        # pyroute2 forks to make a namespace and then ends that child by SIGTERM. To raise there would leave
+        # the `with` blocks of ours that it has copies of: it would clean up what we are about to use.
+        os._exit(128 + number)
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the cleaning up
     raise Interrupted(number)

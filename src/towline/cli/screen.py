@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -157,27 +157,29 @@ def demo_table(record: Mapping[str, Any], title: str) -> Table:
     return table
 
 
-def runs_table(records: Iterable[Mapping[str, Any]]) -> Table:
-    """Several runs, a row for each."""
-    table = Table()
-    for name in ("#", "delivery", "lanes", "payload", "Gbit/s", "packets", "again", "ACKs", "NACKs"):
-        table.add_column(name, justify="right")
-    for name in ("ring full", "CPU s/GiB", "mode", "verified"):
-        table.add_column(name, justify="right")
+def runs_table(records: Sequence[Mapping[str, Any]]) -> Table:
+    """Several runs that differ in nothing but chance: a row for each, and above them what they share."""
+    first = records[0]
+    shared = (
+        _number(first, "file_bytes", ",", " bytes"),
+        f"delivery {first.get('delivery') or '-'}",
+        _number(first, "lanes", "d", " lane(s)"),
+        f"payload {_number(first, 'payload_size', 'd')}",
+        f"XDP {_modes(first)}",
+    )
+    table = Table(title=Text(", ".join(shared)), title_justify="left")
+    columns = (
+        ("#", "repetition", "d"),
+        ("Gbit/s", "goodput_gbps", ".2f"),
+        ("packets", "packets", ","),
+        ("again", "retransmissions", ","),
+        ("ACKs", "acks", ","),
+        ("NACKs", "nacks", ","),
+        ("full", "ring_full", ","),
+        ("CPU s/GiB", "cpu_seconds_per_gib", ".2f"),
+    )
+    for name in (*(column[0] for column in columns), "verified"):
+        table.add_column(name, justify="right", no_wrap=True)
     for record in records:
-        table.add_row(
-            _number(record, "repetition", "d"),
-            str(record.get("delivery") or "-"),
-            _number(record, "lanes", "d"),
-            _number(record, "payload_size", "d"),
-            _number(record, "goodput_gbps", ".2f"),
-            _number(record, "packets"),
-            _number(record, "retransmissions"),
-            _number(record, "acks"),
-            _number(record, "nacks"),
-            _number(record, "ring_full"),
-            _number(record, "cpu_seconds_per_gib", ".2f"),
-            _modes(record),
-            _verdict(record),
-        )
+        table.add_row(*(_number(record, name, form) for _, name, form in columns), _verdict(record))
     return table

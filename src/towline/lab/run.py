@@ -71,6 +71,7 @@ def run(plan: Run, on_event: events.OnEvent) -> dict[str, Any]:
         seen = _carry_out(plan, path, output, on_event)
         facts = {
             "environment": "veth",
+            "redundancy": 1,
             "mtu": mtu,
             "repetition": plan.repetition,
             "order": plan.repetition,

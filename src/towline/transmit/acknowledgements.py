@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from towline.kernel.memory import Ring
 from towline.protocol.sender import Acknowledged
-from towline.protocol.window import Indices, clear_bits, unwrap, unwrap_all, word_numbers
+from towline.protocol.window import NO_INDICES, Indices, clear_bits, unwrap, unwrap_all, word_numbers
 from towline.wire import Flag, Kind
 
 NEVER_US = -(1 << 62)
+NO_STAMPS = np.empty(0, np.uint32)
 BATCH_RECORDS = 16384
 
 
@@ -38,6 +39,8 @@ class SharedAcknowledgements:
     def hear(self, now_us: int) -> Heard:
         """The state as it stands."""
         highest, low = self._read("highest"), self._read("base")
+        if highest <= low:  # nothing is missing: the usual case, and a short one
+            return Heard(known=self._known(low, low, NO_INDICES, NO_STAMPS, low, now_us))
         stamps = self._words("shown_us", low, highest)  # before the bits: XDP writes it behind them
         words = self._words("acknowledged", low, highest)
         base = self._read("base")  # once more, after the bits: XDP writes it before it clears them
@@ -49,7 +52,10 @@ class SharedAcknowledgements:
     ) -> Acknowledged:
         """`stamps`: the words' shown_us, from the word of `low` on."""
         state = self._state
-        shown = stamps[(missing >> 6) - (low >> 6)]
+        shown_us = NO_INDICES
+        if len(missing):
+            shown = stamps[(missing >> 6) - (low >> 6)]
+            shown_us = np.where(shown == 0, NEVER_US, unwrap_all(shown, now_us))
         return Acknowledged(
             base=base,
             limit=self._read("limit"),
@@ -59,7 +65,7 @@ class SharedAcknowledgements:
             rtt_us=int(state["rtt_us"]),
             rtt_samples=int(state["rtt_samples"]),
             missing=missing,
-            shown_us=np.where(shown == 0, NEVER_US, unwrap_all(shown, now_us)),
+            shown_us=shown_us,
         )
 
     def _read(self, name: str) -> int:

@@ -174,7 +174,7 @@ class LiveLane:
         count = len(schedule)
         entries = self._entries[:count]
         entries["index"] = schedule.indices & INDEX_MASK
-        entries["length"] = self.lengths[schedule.indices % self.slots.window]
+        entries["length"] = self.lengths[schedule.indices & self.slots.window - 1]
         entries["flags"] = schedule.flags
         self._state["sent_end"] = sent_end & INDEX_MASK
         self._state["next"] = 0

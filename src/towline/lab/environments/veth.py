@@ -8,6 +8,7 @@ sender, tl0 02:..:0a  <---------->  receiver, tl0 02:..:0b
 from __future__ import annotations
 
 import errno
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -15,12 +16,16 @@ from typing import Any
 
 from pyroute2 import NetlinkError, NetNS, netns
 
-from towline.errors import PermissionsError
+from towline.errors import PermissionsError, UnsupportedError
 from towline.lab import leftovers
 
 INTERFACE = "tl0"
 SENDER_MAC = "02:00:00:00:00:0a"  # locally administered
 RECEIVER_MAC = "02:00:00:00:00:0b"
+SENDER_ADDRESS = "192.0.2.1"  # TEST-NET-1: nobody's, and the namespaces know no other network
+RECEIVER_ADDRESS = "192.0.2.2"
+_PREFIX_LENGTH = 30
+_OFFLOADS = ("tx", "tso", "gso", "gro")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +35,17 @@ class End:
     namespace: str
     interface: str
     mac: str
+    address: str | None = None  # IPv4, where it was asked for
 
     def command(self, *arguments: str) -> list[str]:
         """The command line that runs `arguments` in this namespace (and sees its interfaces in /sys)."""
         return ["ip", "netns", "exec", self.namespace, *arguments]
+
+    def frames_sent(self) -> int:
+        """How many frames have left the interface; one that the driver was to cut up counts once."""
+        with NetNS(self.namespace, flags=0) as namespace:
+            link = namespace.get_links(ifname=self.interface)[0]
+            return int(link.get_attr("IFLA_STATS64")["tx_packets"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +63,14 @@ class Path:
 
 
 @contextmanager
-def veth(*, lanes: int = 1, mtu: int = 1500) -> Iterator[Path]:
+def veth(
+    *, lanes: int = 1, mtu: int = 1500, addressed: bool = False, offloads: bool = True
+) -> Iterator[Path]:
     """Make the two namespaces and the pair, with a queue for each lane; everything is gone afterwards.
 
-    Raises PermissionsError where the process may not make namespaces.
+    `addressed`: with IPv4 addresses, for programs that speak TCP. `offloads`: as the kernel makes a veth; without
+    them every frame has at most `mtu` bytes, as on a wire, and carries a checksum that was really computed.
+    Raises PermissionsError where the process may not make namespaces, UnsupportedError where offloads stay on.
     """
     leftovers.sweep()
     with ExitStack() as stack:
@@ -63,32 +79,49 @@ def veth(*, lanes: int = 1, mtu: int = 1500) -> Iterator[Path]:
             for name in names:
                 stack.callback(_remove, name)  # first, so that a signal in between leaves nothing
                 netns.create(name)
-            _join(names[0], names[1], queues=max(1, lanes), mtu=mtu)
+            _join(names[0], names[1], queues=max(1, lanes), mtu=mtu, addressed=addressed)
         except (OSError, NetlinkError) as error:
             if _number(error) in (errno.EPERM, errno.EACCES):
                 raise PermissionsError(
                     "making network namespaces", "CAP_SYS_ADMIN and CAP_NET_ADMIN"
                 ) from error
             raise
-        yield Path(
-            sender=End(namespace=names[0], interface=INTERFACE, mac=SENDER_MAC),
-            receiver=End(namespace=names[1], interface=INTERFACE, mac=RECEIVER_MAC),
-            mtu=mtu,
+        sender, receiver = (
+            End(namespace=name, interface=INTERFACE, mac=mac, address=address if addressed else None)
+            for name, mac, address in zip(
+                names, (SENDER_MAC, RECEIVER_MAC), (SENDER_ADDRESS, RECEIVER_ADDRESS), strict=True
+            )
         )
+        if not offloads:
+            for end in (sender, receiver):
+                _switch_offloads_off(end)
+        yield Path(sender=sender, receiver=receiver, mtu=mtu)
 
 
-def _join(sender: str, receiver: str, *, queues: int, mtu: int) -> None:
+def _join(sender: str, receiver: str, *, queues: int, mtu: int, addressed: bool) -> None:
     # The queue of a veth is chosen by the sending CPU: without one for each lane, lanes meet on one CPU.
     width = {"num_tx_queues": queues, "num_rx_queues": queues}
     with NetNS(sender, flags=0) as near, NetNS(receiver, flags=0) as far:
         peer: dict[str, Any] = {"ifname": INTERFACE, "address": RECEIVER_MAC, "net_ns_fd": receiver, **width}
         near.link("add", ifname=INTERFACE, kind="veth", address=SENDER_MAC, peer=peer, **width)
-        for end in (near, far):
+        for end, address in ((near, SENDER_ADDRESS), (far, RECEIVER_ADDRESS)):
             for name in ("lo", INTERFACE):
                 index = end.link_lookup(ifname=name)[0]
                 if name == INTERFACE:
                     end.link("set", index=index, mtu=mtu)
+                    if addressed:
+                        end.addr("add", index=index, address=address, prefixlen=_PREFIX_LENGTH)
                 end.link("set", index=index, state="up")
+
+
+def _switch_offloads_off(end: End) -> None:
+    switches = [word for name in _OFFLOADS for word in (name, "off")]
+    done = subprocess.run(
+        end.command("ethtool", "-K", end.interface, *switches), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        why = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        raise UnsupportedError("an interface without offloads", f"ethtool (Debian: apt install ethtool); {why[0]}")
 
 
 def _remove(name: str) -> None:
