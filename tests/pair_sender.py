@@ -166,10 +166,7 @@ class Lane:
         self.rules.acknowledged(known, now)
         for message in self._nacks:
             full = full or bool(message.flags & Flag.FULL)
-            ranges = unpack_ranges(message.tail)
-            if "first" in message.fields:
-                ranges.insert(0, (message.fields["first"], message.fields["count"]))
-            reopened += [] if message.flags & Flag.FULL else ranges
+            reopened += [] if message.flags & Flag.FULL else unpack_ranges(message.tail)
         self._nacks = []
         if reopened:
             self.rules.negative(reopened, now)

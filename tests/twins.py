@@ -33,6 +33,7 @@ Outcome = Literal["placed", "duplicates", "out_of_window", "ring_full", "malform
 _HEAD = struct.Struct(">BBHQIII")
 _MIXED = struct.Struct(">QQ")
 _ACK = struct.Struct(">IIII")
+_RANGE = struct.Struct(">II")
 
 
 def before(a: int, b: int) -> bool:
@@ -233,7 +234,7 @@ class Placement:
             session=self.session,
             index=index,
             timestamp=timestamp,
-            fields={"first": index, "count": 1},
+            tail=_RANGE.pack(index, 1),
         )
 
     def _counted(self, cause: str, verdict: Verdict) -> tuple[Verdict, bytes | None]:
@@ -303,7 +304,7 @@ class Acknowledgements:
             self.useless = useless
         if before(base, self.base) or (first - base // 64) & WORD_MASK >= BITMAP_WORDS // 2:
             return
-        words = words[: ACK_WORDS if self.ring else ACK_WORDS_MOST]
+        words = words[:ACK_WORDS_MOST]
         if words and first == base // 64:
             words = (words[0] & ONES << base % 64, *words[1:])  # below base: another index's place
         if self.ring:
@@ -322,7 +323,7 @@ class Acknowledgements:
             self.nacks += 1
         ranges = min(len(body) // 8, RANGES_MOST)
         for i in range(ranges):
-            if not self.submit(Kind.NACK, flags, *struct.unpack_from(">II", body, 8 * i)):
+            if not self.submit(Kind.NACK, flags, *_RANGE.unpack_from(body, 8 * i)):
                 return
 
     # ---- acknowledged.h
@@ -335,7 +336,7 @@ class Acknowledgements:
         if before(old, self.highest):
             word = old // 64
             while word != base // 64:
-                self.acknowledged[word % BITMAP_WORDS] = 0
+                self.acknowledged[word % BITMAP_WORDS] = self.shown_us[word % BITMAP_WORDS] = 0
                 word = (word + 1) & WORD_MASK
             self.acknowledged[word % BITMAP_WORDS] &= ONES << base % 64
 
@@ -348,6 +349,8 @@ class Acknowledgements:
             if not self._expand_word(self.base // 64, placed):
                 return False
             self.acknowledged[self.base // 64 % BITMAP_WORDS] &= ~placed
+            if not last:
+                self.shown_us[self.base // 64 % BITMAP_WORDS] = 0
             self.base = base if last else ((self.base | 63) + 1) & 0xFFFFFFFF
         if self.base != base:
             return False

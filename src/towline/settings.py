@@ -21,7 +21,7 @@ MIB = 1 << 20
 GIB = 1 << 30
 
 LARGEST_PAYLOAD_BYTES = 3370  # live frames hold 3408 bytes; less 14 of Ethernet and 24 of our header
-SMALLEST_MTU = 68  # below it Linux takes IPv4 off an interface
+SMALLEST_MTU = 256  # a HELLO has 216 bytes
 LARGEST_MTU = 3506  # above it veth refuses native XDP
 BLOCK_TRAILER_BYTES = 24  # a block's number and digest
 BLOCKS_PER_WINDOW = 4  # a block takes at most this fraction of the window, or the window could not move on

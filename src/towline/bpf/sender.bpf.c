@@ -38,7 +38,7 @@ static __always_inline void acknowledged(struct xdp_md *ctx, struct sender_state
 		WRITE_ONCE(s->limit, c->limit);
 	if (before(s->useless, c->useless))
 		WRITE_ONCE(s->useless, c->useless);
-	if (before(base, old) || c->first - base / 64 >= BITMAP_WORDS / 2)
+	if (before(base, old) || ((c->first - base / 64) & (0xffffffff / 64)) >= BITMAP_WORDS / 2)
 		return; /* an old ACK: a later one says more */
 	if (s->delivery == DELIVERY_RING) {
 		if (!expand(s, lane, c, a, end)) {

@@ -7,9 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-
-from towline.cli.screen import Screen, demo_table
+from towline.cli.screen import Screen, demo_table, print_table
 from towline.errors import FileError, IntegrityError
 from towline.lab.run import Run, run
 from towline.settings import GIB, MIB, Settings
@@ -37,7 +35,7 @@ def demo(file: Path | None = None, /) -> int:
     source = file or large_file(SEARCHED)
     with Screen(summary=False) as screen:
         record = run(Run(source=source, settings=Settings()), screen)
-    Console().print(demo_table(record, f"{source} over a veth pair"))
+    print_table(demo_table(record, f"{source} over a veth pair"))
     if not record["verified"]:
         raise IntegrityError("the received file differs from its source")
     return 0

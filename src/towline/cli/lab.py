@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
-from rich.console import Console
 
 from towline.cli.options import FLAG, SIZE, Options, options_class
-from towline.cli.screen import Screen, print_json, runs_table
+from towline.cli.screen import Screen, print_json, print_table, runs_table
 from towline.errors import IntegrityError, SettingsError
 from towline.lab import leftovers
 from towline.lab.run import Run, run
@@ -84,7 +83,7 @@ def transfer(
             if json:
                 print_json(records[-1])
     if not json:
-        Console().print(runs_table(records))
+        print_table(runs_table(records))
     wrong = [str(record["repetition"]) for record in records if not record["verified"]]
     if wrong:
         raise IntegrityError(f"the file of repetition {', '.join(wrong)} differs from its source")

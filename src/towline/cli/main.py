@@ -45,7 +45,7 @@ class Interrupted(KeyboardInterrupt):
     """A signal asked us to end; every `with` on the way out cleans up, as for Ctrl-C."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(number)
+        super().__init__(f"ended by {signal.Signals(number).name}")  # the other side is told so
         self.exit_code = 128 + number
 
 

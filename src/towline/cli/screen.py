@@ -26,12 +26,20 @@ def print_json(value: object) -> None:
     sys.stdout.buffer.flush()
 
 
+def print_table(table: Table) -> None:
+    """A table on stdout; where that is no terminal, there is no reason to squeeze it into 80 columns."""
+    console = Console()
+    console.width = console.width if console.is_terminal else max(console.width, 120)
+    console.print(table)
+
+
 class Screen:
     """Shows the events of one transfer to a person, on stderr; a context manager, because of the bar."""
 
     def __init__(self, *, receiving: bool = False, summary: bool = True) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self.receiving = receiving
+        self.last: events.Progress | None = None
         self.summary = summary
         self.bar = Progress(
             TextColumn("{task.description}"),
@@ -68,6 +76,7 @@ class Screen:
                 for note in event.notes:
                     self._say(f"note: {note}")
             case events.Progress():
+                self.last = event
                 rate = event.done_bytes * 8 / 1e9 / event.seconds if event.seconds > 0 else 0.0
                 self.bar.update(
                     self.task,
@@ -96,7 +105,9 @@ class Screen:
 
     def _finished(self, event: events.Finished) -> None:
         where = f" -> {event.path}" if event.path else ""
-        self._say(f"{event.name}{where}: {sentence(event.record)}")
+        # A receiver's record has no size and time: the sender's clock counts, and nobody sees it here.
+        seen = {"file_bytes": self.last.done_bytes, "seconds": self.last.seconds} if self.last else {}
+        self._say(f"{event.name}{where}: {sentence({**seen, **event.record})}")
 
 
 def printable(text: str) -> str:

@@ -8,9 +8,12 @@ import platform
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 BASELINE_SECONDS = 0.25  # 25 ticks a CPU: the error is a few per cent of one CPU
+SHORTEST_SECONDS = 10 / TICKS_PER_SECOND
+STOLEN_SHARE = 0.05  # of the CPUs' time; with more, the host was measured and not us
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,26 @@ def baseline() -> float:
     time.sleep(BASELINE_SECONDS)
     spent = cpu_time() - before
     return spent.busy_s / spent.wall_s
+
+
+def costs(begin: CpuTime, end: CpuTime, load: float) -> dict[str, Any]:
+    """What a run cost: the fields `load stolen cpu_seconds void void_reason` of a record.
+
+    `load` is the baseline. CPU time that could not be measured is None.
+    """
+    spent = end - begin
+    stolen = spent.stolen_s / (spent.wall_s * (os.cpu_count() or 1)) if spent.wall_s > 0 else 0.0
+    void = stolen > STOLEN_SHARE
+    ours_s = spent.busy_s - load * spent.wall_s
+    # Too short for the kernel's ticks; or less than nothing, because the rest of the machine became quieter.
+    measured = spent.wall_s >= SHORTEST_SECONDS and ours_s > 0
+    return {
+        "load": load,
+        "stolen": stolen,
+        "cpu_seconds": ours_s if measured else None,
+        "void": void,
+        "void_reason": f"the host took {stolen:.0%} of the CPUs' time" if void else None,
+    }
 
 
 def describe() -> dict[str, str | None]:

@@ -21,7 +21,6 @@ from towline.wire import DATA_LEAST_BYTES
 
 READY_S = 120.0  # clang may have to compile first, on a machine that is busy
 STOP_S = 5.0  # after the protocol's own time-out, to clean up
-STOLEN_SHARE = 0.05  # of the CPUs' time; with more, the host was measured and not us
 
 # A side that ends with one of these tells of the other's trouble, not of its own.
 _SECOND_HAND = (PeerError.exit_code, NoReceiverError.exit_code)
@@ -69,6 +68,8 @@ def run(plan: Run, on_event: events.OnEvent) -> dict[str, Any]:
             output = stack.enter_context(leftovers.temporary_folder(needed_bytes))
         load = machine.baseline()
         seen = _carry_out(plan, path, output, on_event)
+        assert seen.begin is not None  # a sender that finished has started
+        assert seen.end is not None
         facts = {
             "environment": "veth",
             "redundancy": 1,
@@ -80,7 +81,7 @@ def run(plan: Run, on_event: events.OnEvent) -> dict[str, Any]:
             "verified": verified(plan, seen.finished["receiver"].path),
             "version": towline.__version__,
             **machine.describe(),
-            **_costs(seen, load),
+            **machine.costs(seen.begin, seen.end, load),
         }
     sender, receiver = (seen.finished[side].record for side in ("sender", "receiver"))
     return record.merge(plan.settings.record_fields(), receiver, sender, facts)
@@ -149,21 +150,6 @@ def _send_command(plan: Run, path: veth.Path) -> list[str]:
     else:
         what = [os.fspath(plan.source.absolute()), path.target]
     return towline_command("send", *what, "--insecure", "--json", *setting_arguments(plan.settings, "sender"))
-
-
-def _costs(seen: _Seen, load: float) -> dict[str, Any]:
-    assert seen.begin is not None
-    assert seen.end is not None
-    spent = seen.end - seen.begin
-    stolen = spent.stolen_s / (spent.wall_s * (os.cpu_count() or 1)) if spent.wall_s > 0 else 0.0
-    void = stolen > STOLEN_SHARE
-    return {
-        "load": load,
-        "stolen": stolen,
-        "cpu_seconds": max(0.0, spent.busy_s - load * spent.wall_s),
-        "void": void,
-        "void_reason": f"the host took {stolen:.0%} of the CPUs' time" if void else None,
-    }
 
 
 def verified(plan: Run, received: str | None) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from towline.errors import MalformedError, PeerError, SettingsError
 from towline.settings import largest_block_bytes
-from towline.wire import DELIVERIES, HELLO_MAGIC, Kind, Message, reason_bytes, reason_untrusted
+from towline.wire import DELIVERIES, HELLO_MAGIC, INDEX_MASK, Kind, Message, reason_bytes, reason_untrusted
 
 HELLO_FIRST_US = 50_000
 HELLO_MOST_US = 1_000_000
@@ -18,6 +18,7 @@ COOKIE_BYTES = 16
 COOKIE_EPOCH_US = 30_000_000  # a cookie is good for one to two of these
 ACK_PER_WINDOW = 4  # an ACK is due every quarter of the window at the latest
 LANES_MOST = 16
+WINDOW_LEAST = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +32,11 @@ class Offer:
     window: int
     address: bytes
 
-    def hello(self, lane: int, cookie: bytes = bytes(COOKIE_BYTES)) -> Message:
-        """The HELLO of one lane."""
+    def hello(self, lane: int, cookie: bytes = bytes(COOKIE_BYTES), *, now: int) -> Message:
+        """The HELLO of one lane; ACCEPT echoes when it was said."""
         return Message(
             kind=Kind.HELLO,
+            timestamp=stamp(now),
             fields={
                 "magic": HELLO_MAGIC,
                 "transfer": self.transfer,
@@ -69,6 +71,11 @@ class Accepted:
     terms: Terms
 
 
+def stamp(now: int) -> int:
+    """A time as headers carry it: 32 bits of microseconds, and never 0, which means none."""
+    return now & INDEX_MASK or 1
+
+
 class Caller:
     """The sender's side: say HELLO for each lane until each has its ACCEPT."""
 
@@ -77,9 +84,8 @@ class Caller:
         self.rtt_us = HELLO_FIRST_US
         self._offer = offer
         self._cookies = [bytes(COOKIE_BYTES)] * offer.lanes
-        self._interval_us = HELLO_FIRST_US
-        self._due_us = now
-        self._asked_us = now
+        self._interval_us = [HELLO_FIRST_US] * offer.lanes
+        self._due_us = [now] * offer.lanes
 
     @property
     def done(self) -> bool:
@@ -88,17 +94,15 @@ class Caller:
 
     def next(self, now: int) -> list[Message]:
         """The HELLOs that are due."""
-        if self.done or now < self._due_us:
-            return []
-        self._due_us = now + self._interval_us
-        self._interval_us = min(2 * self._interval_us, HELLO_MOST_US)
-        self._asked_us = now
-        lanes = (lane for lane in range(self._offer.lanes) if lane not in self.accepted)
-        return [self._offer.hello(lane, self._cookies[lane]) for lane in lanes]
+        due = [lane for lane in self._waiting() if now >= self._due_us[lane]]
+        for lane in due:
+            self._due_us[lane] = now + self._interval_us[lane]
+            self._interval_us[lane] = min(2 * self._interval_us[lane], HELLO_MOST_US)
+        return [self._offer.hello(lane, self._cookies[lane], now=now) for lane in due]
 
     def next_wakeup(self) -> int:
         """When `next` has something to say again."""
-        return self._due_us
+        return min((self._due_us[lane] for lane in self._waiting()), default=max(self._due_us))
 
     def heard(self, message: Message, now: int) -> None:
         """RETRY, ACCEPT or REJECT; anything else, or of another transfer, is not for us. Raises PeerError on REJECT."""
@@ -110,12 +114,16 @@ class Caller:
         match message.kind:
             case Kind.REJECT:
                 raise PeerError("rejected the transfer", reason_untrusted(message.fields["reason"]))
-            case Kind.RETRY if lane not in self.accepted:
+            case Kind.RETRY if lane not in self.accepted and self._cookies[lane] != message.fields["cookie"]:
                 self._cookies[lane] = message.fields["cookie"]
-                self._due_us = now
+                self._due_us[lane] = now
             case Kind.ACCEPT if lane not in self.accepted:
-                self.rtt_us = max(now - self._asked_us, 1)
                 self.accepted[lane] = self._accepted(message)
+                if message.timestamp:
+                    self.rtt_us = max((stamp(now) - message.timestamp) & INDEX_MASK, 1)
+
+    def _waiting(self) -> list[int]:
+        return [lane for lane in range(self._offer.lanes) if lane not in self.accepted]
 
     def _accepted(self, message: Message) -> Accepted:
         fields = message.fields
@@ -128,8 +136,9 @@ class Caller:
         )
         offer = self._offer
         if (
-            terms.payload_size != offer.payload_size
-            or not 64 <= terms.window <= offer.window
+            not message.session
+            or terms.payload_size != offer.payload_size
+            or not WINDOW_LEAST <= terms.window <= offer.window
             or terms.window & (terms.window - 1)
             or not 1 <= terms.ack_every <= offer.ack_every
             or not 1 <= terms.block_bytes <= largest_block_bytes(terms.window, terms.payload_size)
@@ -175,6 +184,8 @@ def agree(hello: Message, *, largest_payload: int, window: int, block_bytes: int
         raise SettingsError(f"a payload of {payload_size} bytes does not fit here: at most {largest_payload}")
     if not fields["window"] or fields["window"] & (fields["window"] - 1) or not fields["ack_every"]:
         raise SettingsError("a window that is no power of two, or no packet per acknowledgement")
+    if fields["window"] < WINDOW_LEAST:
+        raise SettingsError(f"a window of {fields['window']} packets: at least {WINDOW_LEAST}")
     granted = min(window, fields["window"])
     return Terms(
         payload_size=payload_size,
@@ -191,6 +202,7 @@ def accept(hello: Message, session: int, first_index: int, terms: Terms) -> Mess
         kind=Kind.ACCEPT,
         session=session,
         index=first_index,
+        timestamp=hello.timestamp,
         fields={
             "transfer": hello.fields["transfer"],
             "lane": hello.fields["lane"],

@@ -40,6 +40,44 @@ class Stream:
         return min(self.block_bytes, self.stream_bytes - number * self.block_bytes)
 
 
+class Asking:
+    """When to ask for what was taken back: fresh ones at once, all of them again after a while without an answer."""
+
+    def __init__(self, response_us: int) -> None:
+        self._first_us = self._after_us = max(NACK_FIRST_US, 2 * response_us)
+        self._asked = NO_INDICES  # and still wanted
+        self._since_us: int | None = None  # the first NACK that nothing has answered
+        self._due_us = 0
+
+    def next(self, wanted: Indices, now: int) -> Indices:
+        """Which of the wanted indices (ascending) to ask for now."""
+        still = np.intersect1d(self._asked, wanted, assume_unique=True)
+        if len(still) < len(self._asked):
+            self._answered(now)
+        self._asked = still
+        if len(still) and now >= self._due_us:
+            return self._ask(wanted, wanted, now)
+        fresh = np.setdiff1d(wanted, still, assume_unique=True)
+        return self._ask(wanted, fresh, now) if len(fresh) else fresh
+
+    def _ask(self, wanted: Indices, indices: Indices, now: int) -> Indices:
+        if len(indices) == len(wanted):
+            self._due_us = now + self._after_us
+            self._after_us = min(2 * self._after_us, NACK_MOST_US)
+        if self._since_us is None:
+            self._since_us = now
+        self._asked = wanted
+        return indices
+
+    def _answered(self, now: int) -> None:
+        """It moves: no reason for patience. What came may answer an earlier NACK; then this is rather too long."""
+        if self._since_us is not None:
+            self._first_us = max(NACK_FIRST_US, min(2 * (now - self._since_us), NACK_MOST_US))
+            self._since_us = None
+        self._due_us = now + self._first_us
+        self._after_us = self._first_us
+
+
 @dataclass(frozen=True, kw_only=True)
 class Span:
     """A block that is placed and waits to be verified: packets first to end (exclusive)."""
@@ -59,9 +97,7 @@ class LaneReceiver:
         self._window = window
         self._per_block = packets_per_block(stream.block_bytes, stream.payload_size)
         self._verified: set[int] = set()  # first packets of blocks that are verified above drained
-        self._nack_after_us = max(NACK_FIRST_US, 2 * rtt_us)
-        self._nack_at_us: int | None = None
-        self._asked = NO_INDICES
+        self._asking = Asking(rtt_us)
 
     def finished(self, packets: int, stream: Stream) -> None:
         """FIN: how many packets the lane has and how long the stream is. Raises IntegrityError where they disagree."""
@@ -108,21 +144,8 @@ class LaneReceiver:
         return self.drained
 
     def nack(self, wanted: Indices, now: int) -> Indices:
-        """Which of the wanted indices to ask for now: fresh ones at once, all of them when a time has passed."""
-        if not len(wanted):
-            self._nack_at_us = None
-            self._asked = NO_INDICES
-            return NO_INDICES
-        if self._nack_at_us is not None and now >= self._nack_at_us:
-            self._nack_after_us = min(2 * self._nack_after_us, NACK_MOST_US)
-            self._nack_at_us = now + self._nack_after_us
-            self._asked = wanted
-            return wanted
-        fresh = np.setdiff1d(wanted, self._asked, assume_unique=True)
-        if len(fresh):
-            self._nack_at_us = self._nack_at_us or now + self._nack_after_us
-            self._asked = wanted
-        return fresh
+        """Which of the wanted indices (ascending) to ask for now."""
+        return self._asking.next(wanted, now)
 
     def _end_of(self, first: int) -> int:
         end = first + self._per_block

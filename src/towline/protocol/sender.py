@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towline.protocol.congestion import RingPressure
-from towline.protocol.loss import Reordering, RoundTrip, lost, probe_after_us, spread
+from towline.protocol.loss import SILENCE_US, Reordering, RoundTrip, lost, probe_after_us, spread
 from towline.protocol.window import NO_INDICES, Indices, unwrap
 from towline.wire import Flag
 
@@ -94,7 +94,7 @@ class LaneSender:
     def filled(self, to: int, *, end: int | None = None) -> None:
         """Slots hold packets below `to`; `end`: the lane's last packet is below it, there will be no more."""
         self.filled_to = to
-        self.end = end
+        self.end = self.end if end is None else end
 
     def acknowledged(self, known: Acknowledged, now: int) -> None:
         """The latest state of the lane's acknowledgements."""
@@ -104,7 +104,10 @@ class LaneSender:
         if known.base > old.base or known.limit > old.limit or len(known.missing) < len(old.missing):
             self._probes_in_vain = 0
         self._known = known
-        self.base, self.limit, self.highest = known.base, known.limit, known.highest
+        self.base, self.highest = known.base, known.highest
+        # On `ring`, base waits for room in this side's ring buffer and limit does not: what is two windows wide
+        # would not fit into a window's slots.
+        self.limit = min(known.limit, known.base + self._window)
         self.rtt.sample(known.rtt_us, known.rtt_samples)
         self._reordering.useless(known.useless, self.rtt, now)
         self._pressure.passed(self.rtt, now)
@@ -181,27 +184,32 @@ class LaneSender:
         paused = self._pressure.paused_until(now)
         if paused is not None:
             return paused
-        wakeup = self._probe_at()
-        if self._sendable_to() > self.next_new:
+        # A lane that has sent nothing has nothing to ask about.
+        wakeup = self._probe_at() if self.packets else now + SILENCE_US
+        if self._pressure.recovering:
+            wakeup = min(wakeup, now + HOLD_US)
+        elif self._sendable_to() > self.next_new:
             wakeup = min(wakeup, self._last_sent_us + HOLD_US)
         return max(wakeup, now)
 
     def _again(self, now: int) -> Indices:
+        if len(self._reopened):
+            self._reopened = self._reopened[self._reopened >= self.limit - self._window]
         if self._pressure.recovering:
             # No ACK need have shown them: the receiver has said that it drops.
             unplaced = np.concatenate((self._known.missing, np.arange(self.highest, self.next_new)))
-            waited = self._sent_us[unplaced % self._window] + self.rtt.smoothed_us <= now
-            return unplaced[waited][: self._ack_every]
-        missing = self._known.missing
+            unplaced = np.union1d(unplaced, self._reopened)
+            patience_us = self.rtt.smoothed_us * 5 // 4  # an answer takes a round trip, and never exactly one
+            waited = self._sent_us[unplaced % self._window] + patience_us <= now
+            return unplaced[waited][: min(self._ack_every, self._burst)]
+        missing, shown_us = self._known.missing, self._known.shown_us
+        if self._pressure.in_flight is not None:
+            near = missing < self._receiver_allows()
+            missing, shown_us = missing[near], shown_us[near]
         if len(missing):
-            missing = lost(
-                missing,
-                self._sent_us[missing % self._window],
-                self._known.shown_us,
-                self._reordering.window_us(self.rtt),
-            )
+            sent_us = self._sent_us[missing % self._window]
+            missing = lost(missing, sent_us, shown_us, self._reordering.window_us(self.rtt))
         if len(self._reopened):
-            self._reopened = self._reopened[self._reopened >= self.limit - self._window]
             missing = np.union1d(missing, self._reopened)
         return missing[: self._burst]
 
@@ -249,7 +257,7 @@ class LaneSender:
         return max(self._last_sent_us, self._last_heard_us) + after
 
     def _probe(self, now: int) -> Schedule | None:
-        if self.next_new == self.first or now < self._probe_at():
+        if not self.packets or now < self._probe_at():
             return None
         self._probes_in_vain += 1
         self.probes += 1

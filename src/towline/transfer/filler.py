@@ -68,12 +68,12 @@ class LaneFiller:
             self._fill_trailer(block, max(start, block.size), stop)
         slots = np.arange(self.filled_to, to) % self._slots.window
         self._lengths[slots] = payload
-        self.filled_to = to
         if to == block.end:
             self._lengths[slots[-1]] = stop - (to - 1 - block.first) * payload
             self._block = None
             if self._stream.exhausted:  # known now, not with the next call: FLUSH and FIN follow the last packet
                 self.end = to
+        self.filled_to = to  # the last word: a thread that sends goes by it
 
     def _fill_trailer(self, block: _Block, start: int, stop: int) -> None:
         if not block.trailer:

@@ -24,6 +24,7 @@ from towline.wire import INDEX_MASK, RANGE, TRAILER_BYTES, Kind, Message, reason
 
 WINDOW_SHARE = 4  # an ACK by the process when so manieth part of the window has opened untold
 LINGER_US = 10_000_000
+WATCH_US = 10_000  # between two looks at whether the sender is alive
 NACK_RANGES_MOST = 24  # a message fits the smallest MTU
 
 
@@ -86,7 +87,7 @@ class Incoming:
         self._reply = reply
         self._rtt_us = rtt_us
         self._liveness = Liveness(timeout_us=timeout_us, now=now)
-        self._last_heard_us = now
+        self._last_heard_us = self._watched_us = now
 
     def add(self, session: int, lane: int, first_index: int, delivery: Delivery) -> None:
         """A lane has its session."""
@@ -149,6 +150,9 @@ class Incoming:
         self.stage = Stage.OVER
 
     def _watch(self, now: int) -> None:
+        if now - self._watched_us < WATCH_US:
+            return
+        self._watched_us = now
         for lane in self.lanes.values():
             counters = lane.delivery.counters()
             if counters != lane.counters:

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from towline.protocol.closing import Farewell
 from towline.protocol.sender import LaneSender
 from towline.protocol.window import unpack_ranges
+from towline.transfer.ahead import FillAhead
 from towline.transfer.filler import LaneFiller
 from towline.transfer.stream import OutgoingStream
 from towline.transmit.live import BURST_MOST, LiveLane, now_us
 from towline.wire import Flag, Message
 
+AHEAD_PACKETS = 2 * BURST_MOST
 POLL_LEAST_US = 50
 POLL_MOST_US = 1_000
 IDLE_POLLS = 200  # at the least interval, before it grows
@@ -34,6 +36,7 @@ class Lane(threading.Thread):
         stream: OutgoingStream,
         farewell: Farewell,
         send_control: Callable[[Message], None],
+        fill_ahead: bool,
     ) -> None:
         super().__init__(name=f"towline-lane-{number}", daemon=True)
         self.rules = rules
@@ -46,6 +49,7 @@ class Lane(threading.Thread):
         self._stream = stream
         self._farewell = farewell
         self._send_control = send_control
+        self._ahead = FillAhead(self._filler, self._fillable, f"{self.name}-fill") if fill_ahead else None
         self._nacks: deque[Message] = deque()
         self._stopping = threading.Event()
 
@@ -57,6 +61,12 @@ class Lane(threading.Thread):
         """Come to an end soon; from another thread."""
         self._stopping.set()
 
+    def start(self) -> None:
+        """Begin; from another thread, whose CPUs the filling inherits."""
+        if self._ahead is not None:
+            self._ahead.start()
+        super().start()
+
     def run(self) -> None:
         """The thread."""
         try:
@@ -65,6 +75,10 @@ class Lane(threading.Thread):
             self._work()
         except BaseException as error:  # told to the main thread, which raises it
             self.error = error
+        finally:
+            if self._ahead is not None:
+                self._ahead.stop()
+                self._ahead.join()
 
     def _work(self) -> None:
         idle = 0
@@ -79,7 +93,10 @@ class Lane(threading.Thread):
         """One round; whether anything was sent."""
         rules, now = self.rules, now_us()
         self._hear(now)
-        self._filler.fill(min(rules.limit, rules.next_new + BURST_MOST))
+        if self._ahead is None:
+            self._filler.fill(self._fillable())
+        elif self._ahead.error is not None:
+            raise self._ahead.error
         rules.filled(self._filler.filled_to, end=self._filler.end)
         schedule = rules.next(now)
         if schedule is not None:
@@ -95,6 +112,10 @@ class Lane(threading.Thread):
             if fin is not None:
                 self._send_control(fin)
         return schedule is not None
+
+    def _fillable(self) -> int:
+        """Slots below this may be filled: they are free, and not further ahead than lanes can share the work."""
+        return min(self.rules.limit, self.rules.next_new + AHEAD_PACKETS)
 
     def _hear(self, now: int) -> None:
         heard = self.live.hear(now)

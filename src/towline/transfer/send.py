@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from pathlib import Path
@@ -181,6 +182,7 @@ class _Sending:
                 stream=self._stream,
                 farewell=Farewell(one.session),
                 send_control=lambda message: self._control.send(message, self._target.address),
+                fill_ahead=len(accepted) < len(os.sched_getaffinity(0)) and not os.environ.get("TLNOAHEAD"),
             )
         mode = transmitter.link.mode
         notes = (transmitter.link.why_not_native,) if transmitter.link.why_not_native else ()

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from pyroute2 import NetlinkError, NetNS, netns
+from pyroute2 import NetlinkError, NetNS, config, netns
 
 from towline.errors import PermissionsError, UnsupportedError
 from towline.lab import leftovers
@@ -26,6 +26,10 @@ SENDER_ADDRESS = "192.0.2.1"  # TEST-NET-1: nobody's, and the namespaces know no
 RECEIVER_ADDRESS = "192.0.2.2"
 _PREFIX_LENGTH = 30
 _OFFLOADS = ("tx", "tso", "gso", "gro")
+
+# pyroute2 opens its sockets in forked children, which it ends by SIGTERM. A child that inherits our handler
+# leaves by an exception, through every `with` of ours, and removes the namespaces that the parent works in.
+config.disable_mp_signal = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +72,9 @@ def veth(
 ) -> Iterator[Path]:
     """Make the two namespaces and the pair, with a queue for each lane; everything is gone afterwards.
 
-    `addressed`: with IPv4 addresses, for programs that speak TCP. `offloads`: as the kernel makes a veth; without
-    them every frame has at most `mtu` bytes, as on a wire, and carries a checksum that was really computed.
-    Raises PermissionsError where the process may not make namespaces, UnsupportedError where offloads stay on.
+    `addressed`: with IPv4 addresses, for programs that speak TCP. `offloads`: as the kernel makes a veth;
+    without them a packet has at most `mtu` bytes, as on a wire, and a checksum that was really computed.
+    Raises PermissionsError where the process may not make namespaces, UnsupportedError where offloads stay.
     """
     leftovers.sweep()
     with ExitStack() as stack:
@@ -121,7 +125,9 @@ def _switch_offloads_off(end: End) -> None:
     )
     if done.returncode:
         why = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
-        raise UnsupportedError("an interface without offloads", f"ethtool (Debian: apt install ethtool); {why[0]}")
+        raise UnsupportedError(
+            "an interface without offloads", f"ethtool (Debian: apt install ethtool); {why[0]}"
+        )
 
 
 def _remove(name: str) -> None:

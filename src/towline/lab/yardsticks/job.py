@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The shape of a yardstick: the job that it is given, what it has seen, and the record that comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import towline
+from towline.errors import FileError
+from towline.lab import machine
+
+# What a run of towline has too stands under the same name in its record; what was not measured is None.
+FIELDS: tuple[str, ...] = (
+    *(
+        "yardstick",
+        "tool",
+        "environment",
+        "offloads",
+        "congestion",
+        "mtu",
+        "repetition",
+        "seed",
+        "file_bytes",
+    ),
+    *("sink", "load", "stolen", "seconds", "goodput_gbps", "frames_sent", "retransmissions", "cpu_seconds"),
+    *("cpu_seconds_per_gib", "process_cpu_seconds", "peak_rss_mib", "verified", "void", "void_reason"),
+    *("kernel", "cpu", "version"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What to send (a file, or random bytes made from `seed`) over a veth pair made for this job alone.
+
+    `offloads`: as the kernel makes a veth, with segments of 64 KiB; without, frames are as long as on a wire.
+    `congestion`: TCP's control algorithm; Linux's own default, because a machine's may be slower on a veth
+    (BBR reached half), and that would flatter us. `output`: the folder for the copy, where the yardstick
+    makes one; else a temporary one.
+    """
+
+    source: Path | int
+    offloads: bool = True
+    congestion: str = "cubic"
+    mtu: int = 1500
+    seed: int = 0
+    repetition: int = 0
+    output: Path | None = None
+
+    @property
+    def source_bytes(self) -> int:
+        """How much is sent; raises FileError where the file cannot be looked at."""
+        if isinstance(self.source, int):
+            return self.source
+        try:
+            return int(self.source.stat().st_size)
+        except OSError as error:
+            raise FileError(self.source, error.strerror or "cannot be read") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What was seen of a job. `load`: CPUs that were busy before it; `begin`, `end`: of what was counted.
+
+    `seconds`: the sender's, from the first byte until the receiver has confirmed the last.
+    """
+
+    tool: str
+    sink: str
+    load: float
+    begin: machine.CpuTime
+    end: machine.CpuTime
+    received_bytes: int  # in `seconds`; of a yardstick that stops by the clock less than was asked for
+    seconds: float
+    frames_sent: int
+    retransmissions: int | None = None
+    process_cpu_seconds: float | None = None
+    peak_rss_mib: float | None = None
+    verified: bool | None = None
+
+
+def record(yardstick: str, job: Job, seen: Seen) -> dict[str, Any]:
+    """The flat record: FIELDS, in their order."""
+    found: dict[str, Any] = {
+        "yardstick": yardstick,
+        "tool": seen.tool,
+        "environment": "veth",
+        "offloads": job.offloads,
+        "congestion": job.congestion,
+        "mtu": job.mtu,
+        "repetition": job.repetition,
+        "seed": job.seed if isinstance(job.source, int) else None,
+        "file_bytes": seen.received_bytes,
+        "sink": seen.sink,
+        "seconds": seen.seconds,
+        "goodput_gbps": seen.received_bytes * 8 / 1e9 / seen.seconds if seen.seconds > 0 else None,
+        "frames_sent": seen.frames_sent,
+        "retransmissions": seen.retransmissions,
+        "process_cpu_seconds": seen.process_cpu_seconds,
+        "peak_rss_mib": seen.peak_rss_mib,
+        "verified": seen.verified,
+        "version": towline.__version__,
+        **machine.costs(seen.begin, seen.end, seen.load),
+        **machine.describe(),
+    }
+    if seen.received_bytes and found["cpu_seconds"] is not None:
+        found["cpu_seconds_per_gib"] = found["cpu_seconds"] / (seen.received_bytes / (1 << 30))
+    return {name: found.get(name) for name in FIELDS}
