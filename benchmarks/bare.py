@@ -221,9 +221,7 @@ def main() -> None:
     said = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the namespaces go
     try:
-        record = run(
-            size_bytes=said.size, lanes=said.lanes, delivery=said.delivery, payload_bytes=said.payload
-        )
+        record = run(size_bytes=said.size, lanes=said.lanes, delivery=said.delivery, payload_bytes=said.payload)
     except TowlineError as error:
         sys.exit(f"towline: {error}")
     print(msgspec.json.encode(record).decode())

@@ -13,6 +13,7 @@ import pytest
 from pyroute2 import netns
 
 from towline.lab import leftovers
+from towline.owner import owner
 
 # No database: tests that run as root would leave files of root's in the tree.
 # No deadline: the machine may be busy with something else.
@@ -37,4 +38,4 @@ def ours() -> set[str]:
     """Namespaces and temporary folders of this process."""
     folders = (leftovers.MEMORY_FOLDER, Path(tempfile.gettempdir()))
     found = [path.name for folder in folders if folder.is_dir() for path in folder.iterdir()]
-    return {name for name in (*netns.listnetns(), *found) if leftovers.owner() in name}
+    return {name for name in (*netns.listnetns(), *found) if owner() in name}

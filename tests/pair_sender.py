@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tests import twins
 from towline.errors import IntegrityError, MalformedError, PeerError, StalledError, TowlineError, UnconfirmedError
@@ -14,18 +15,21 @@ from towline.protocol.closing import CLOSES, Farewell, Liveness, abort, close
 from towline.protocol.loss import RoundTrip
 from towline.protocol.opening import Accepted, Caller, Offer
 from towline.protocol.sender import Acknowledged, LaneSender, Schedule
-from towline.protocol.window import unpack_ranges, unwrap
+from towline.protocol.window import Indices, unpack_ranges
 from towline.slots import Slots, gather
 from towline.transfer.filler import LaneFiller
 from towline.transfer.stream import Entry, OutgoingStream
+from towline.transmit.acknowledgements import RingAcknowledgements, SharedAcknowledgements
 from towline.wire import Flag, Kind, Message, decode_untrusted, encode
 
 if TYPE_CHECKING:
     from tests.fake_path import Clock
     from tests.pair import Plan
+    from towline.kernel.memory import Ring
 
 Send = Callable[[bytes], None]
-NEVER = -(1 << 62)
+STATE_ARRAYS: dict[str, type[np.generic]] = {"acknowledged": np.uint64, "shown_us": np.uint32}
+RECORD = np.dtype([("kind", "u2"), ("flags", "u2"), ("first", "u4"), ("count", "u4")])
 
 
 class MemorySource:
@@ -47,51 +51,49 @@ class MemorySource:
         """Nothing to let go."""
 
 
-class Hearing:
-    """What the sending process makes of the twin's state; on ring it knows only what the records say."""
+class State:
+    """The twin as the mapped struct sender_state that it stands for."""
 
-    def __init__(self, twin: twins.Acknowledgements, most_records: int) -> None:
-        self.twin = twin
-        self.records: list[tuple[int, int, int, int]] = []
-        self._most = most_records
-        self._base = twin.first_index
-        self._placed: set[int] = set()
+    def __init__(self, twin: twins.Acknowledgements) -> None:
+        self._twin = twin
+
+    def __getitem__(self, name: str) -> Any:
+        value = getattr(self._twin, name)
+        return Words(value, STATE_ARRAYS[name]) if name in STATE_ARRAYS else value
+
+
+class Words:
+    """A ring of words that is indexed by an array of their numbers."""
+
+    def __init__(self, words: list[int], kind: type[np.generic]) -> None:
+        self._words = words
+        self._kind = kind
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    def __getitem__(self, numbers: Indices) -> NDArray[Any]:
+        return np.array([self._words[number] for number in numbers.tolist()], self._kind)
+
+
+class Records:
+    """The sender's ring buffer on delivery ring: XDP submits, the process takes batches."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._waiting: list[tuple[int, int, int, int]] = []
 
     def submit(self, kind: int, flags: int, first: int, count: int) -> bool:
-        """The ring buffer's producer side."""
-        if len(self.records) >= self._most:
+        if len(self._waiting) >= self._most:
             return False
-        self.records.append((kind, flags, first, count))
+        self._waiting.append((kind, flags, first, count))
         return True
 
-    def hear(self, now: int) -> tuple[Acknowledged, list[tuple[int, int]], bool]:
-        """What is known, NACKs that came with it, and whether one said FULL."""
-        if not self.twin.ring:
-            known = self.twin.snapshot(self._base, now)
-            self._base = known.base
-            return known, [], False
-        known = self.twin.snapshot(self._base, now)
-        taken, self.records[:] = list(self.records), []
-        nacks = [record for record in taken if record[0] == Kind.NACK]
-        self._placed |= {unwrap(record[2], self._base) for record in taken if record[0] == Kind.ACK}
-        while self._base in self._placed:
-            self._placed.remove(self._base)
-            self._base += 1
-        missing = [i for i in range(self._base, known.highest) if i not in self._placed]
-        shown = [self.twin.shown_us[i // 64 % twins.BITMAP_WORDS] for i in missing]
-        known = Acknowledged(
-            base=self._base,
-            limit=known.limit,
-            highest=max(known.highest, self._base),
-            useless=known.useless,
-            acks=known.acks,
-            rtt_us=known.rtt_us,
-            rtt_samples=known.rtt_samples,
-            missing=np.array(missing, np.int64),
-            shown_us=np.array([unwrap(us, now) if us else NEVER for us in shown], np.int64),
-        )
-        full = any(flags & Flag.FULL for _, flags, *_ in nacks)
-        return known, [(first, count) for _, flags, first, count in nacks if not flags & Flag.FULL], full
+    def batch(self, most: int) -> tuple[NDArray[Any], None]:
+        return np.array(self._waiting[:most], RECORD), None
+
+    def release(self, count: int) -> None:
+        del self._waiting[:count]
 
 
 class Lane:
@@ -103,12 +105,19 @@ class Lane:
         terms, first = accepted.terms, accepted.first_index
         self.session = accepted.session
         self.packets_sent = 0
+        records = Records(plan.sender_records)
         self.twin = twins.Acknowledgements(
             session=accepted.session,
             window=terms.window,
             ring=terms.delivery == "ring",
-            submit=lambda *record: self._hearing.submit(*record),
+            submit=records.submit,
             first_index=first,
+        )
+        state = State(self.twin)
+        self._hearing = (
+            RingAcknowledgements(state, terms.window, first, cast("Ring", records))
+            if self.twin.ring
+            else SharedAcknowledgements(state, terms.window, first)
         )
         self.rules = LaneSender(
             first=first,
@@ -120,7 +129,6 @@ class Lane:
             rtt=RoundTrip.guess(rtt_us),
             now=clock.now,
         )
-        self._hearing = Hearing(self.twin, plan.sender_records)
         memory = np.zeros(terms.window * terms.payload_size, np.uint8)
         self._slots = Slots(memory, window=terms.window, payload_size=terms.payload_size)
         self._lengths = np.zeros(terms.window, np.uint16)
@@ -162,8 +170,10 @@ class Lane:
         return min(wakeup, now + 10_000) if self.rules.finished_sending else wakeup
 
     def _hear(self, now: int) -> None:
-        known, reopened, full = self._hearing.hear(now)
-        self.rules.acknowledged(known, now)
+        heard = self._hearing.hear(now)
+        self._check_heard(heard.known, now)
+        self.rules.acknowledged(heard.known, now)
+        reopened, full = list(heard.reopened), heard.ring_full
         for message in self._nacks:
             full = full or bool(message.flags & Flag.FULL)
             reopened += [] if message.flags & Flag.FULL else unpack_ranges(message.tail)
@@ -172,6 +182,18 @@ class Lane:
             self.rules.negative(reopened, now)
         if full:
             self.rules.ring_full(now)
+
+    def _check_heard(self, known: Acknowledged, now: int) -> None:
+        """What the process reads is what the twin knows, and on ring not more."""
+        plain = self.twin.snapshot(known.base, now)
+        if self.twin.ring:
+            assert known.base <= plain.base
+            assert known.highest <= plain.highest
+            assert np.isin(plain.missing[plain.missing < known.highest], known.missing).all()
+        else:
+            assert (known.base, known.limit, known.highest) == (plain.base, plain.limit, plain.highest)
+            assert np.array_equal(known.missing, plain.missing)
+            assert np.array_equal(known.shown_us, plain.shown_us)
 
     def _transmit(self, schedule: Schedule) -> None:
         now = self._clock.now

@@ -328,9 +328,7 @@ def _check(name: str, parameter: Parameter, value: object) -> None:
     else:
         legal = isinstance(value, tuple) and all(isinstance(flag, str) for flag in value)
     if not legal:
-        raise SettingsError(
-            f"--{option_of(name)} is {value}: it must be {parameter.legal() or 'of its type'}"
-        )
+        raise SettingsError(f"--{option_of(name)} is {value}: it must be {parameter.legal() or 'of its type'}")
 
 
 _TYPES = get_type_hints(Settings)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A lane's payload memory: one slot per packet of the window, back to back, so that a run of packets is a run of bytes."""
+"""A lane's payload memory: a slot per packet of the window, back to back: a run of packets is a run of bytes."""
 
 from __future__ import annotations
 

@@ -184,20 +184,20 @@ def header_check(heads: NDArray[Any], sums: NDArray[np.uint64]) -> NDArray[np.ui
     The same mixing as bpf/check.h, which names its source.
     """
     wide = {name: heads[name].astype(np.uint64) for name in HEADER.names or () if name != "check"}
+    mixed: NDArray[np.uint64]
     first = wide["magic"] << 56 | wide["kind_flags"] << 48 | wide["length"] << 32 | wide["session_high"]
     second = wide["session_low"] << 32 | wide["index"]
     third = wide["timestamp"] << 32 | sums
-    mixed = first * np.uint64(0x9E3779B97F4A7C15)
+    mixed = np.multiply(first, np.uint64(0x9E3779B97F4A7C15))
     mixed ^= mixed >> np.uint64(32)
     mixed = (mixed ^ second) * np.uint64(0xBF58476D1CE4E5B9)
     mixed ^= mixed >> np.uint64(29)
     mixed = (mixed ^ third) * np.uint64(0x94D049BB133111EB)
-    checked: NDArray[np.uint64] = (mixed ^ mixed >> np.uint64(32)) & np.uint64(0xFFFFFFFF)
-    return checked
+    return (mixed ^ mixed >> np.uint64(32)) & np.uint64(0xFFFFFFFF)
 
 
 def payload_sums(payloads: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """RFC 1071 sums (not inverted) of n payloads of one length, zeros standing behind them: shape (n, bytes) -> (n,)."""
+    """RFC 1071 sums (not inverted) of n payloads of one length, padded with a zero: shape (n, bytes) -> (n,)."""
     n, size = payloads.shape
     even = np.zeros((n, size + (size & 1)), np.uint8)
     even[:, :size] = payloads

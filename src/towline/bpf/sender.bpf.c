@@ -57,7 +57,8 @@ static __always_inline void acknowledged(struct xdp_md *ctx, struct sender_state
 		WRITE_ONCE(s->highest, c->highest);
 }
 
-static __always_inline void negative(struct sender_state *s, u32 lane, struct range *ranges, u32 n, u32 flags, void *end)
+static __always_inline void negative(struct sender_state *s, u32 lane, struct range *ranges, u32 n, u32 flags,
+				     void *end)
 {
 	void *ring = bpf_map_lookup_elem(&acknowledgements, &lane);
 

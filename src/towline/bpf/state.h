@@ -118,7 +118,7 @@ struct sender_state {
 	__u64 acks;
 	__u64 nacks;
 	__u64 full_nacks;
-	__u64 ring_full; /* acknowledgement records that had to wait for the next ACK */
+	__u64 ring_full;  /* acknowledgement records that had to wait for the next ACK */
 	__u64 impossible; /* ACKs for what was never sent */
 	/* XDP, outside the lock: by atomics. */
 	__u64 corrupt;

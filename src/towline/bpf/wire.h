@@ -71,7 +71,7 @@ struct hello {
 	__be16 lanes;
 	__be32 payload_size;
 	__be32 ack_every;
-	__be32 window; /* at most */
+	__be32 window;	 /* at most */
 	__u8 address[6]; /* where replies go, at levels whose frames carry no source */
 	__u8 unused[2];
 	__u8 cookie[16];   /* zeros at first, then RETRY's */

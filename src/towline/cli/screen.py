@@ -70,9 +70,7 @@ class Screen:
                 self._ready(event)
             case events.Started():
                 total = None if self.receiving and not event.file_bytes else event.file_bytes
-                self.bar.reset(
-                    self.task, description=escape(printable(event.name)), total=total, visible=True, rate=""
-                )
+                self.bar.reset(self.task, description=escape(printable(event.name)), total=total, visible=True, rate="")
                 for note in event.notes:
                     self._say(f"note: {note}")
             case events.Progress():

@@ -107,9 +107,7 @@ class Types:
             bits = place >> 24 if head.info >> 31 else 0  # the kind flag says: place holds a width too
             start = place & 0xFFFFFF if head.info >> 31 else place
             if bits or start % 8:
-                raise TypeError(
-                    f"{self._name(head) or 'a struct'} has the bit field {name!r}: take an integer"
-                )
+                raise TypeError(f"{self._name(head) or 'a struct'} has the bit field {name!r}: take an integer")
             if not name:
                 for inner, dtype, offset in self._fields(self._strip(member)):
                     yield inner, dtype, start // 8 + offset

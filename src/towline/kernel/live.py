@@ -37,9 +37,7 @@ class LiveFrames:
     it must take that off (bpf_xdp_adjust_meta) before the frame leaves.
     """
 
-    def __init__(
-        self, program_fd: int, ifindex: int, metadata: bytes, frame_bytes: int, batch: int = 64
-    ) -> None:
+    def __init__(self, program_fd: int, ifindex: int, metadata: bytes, frame_bytes: int, batch: int = 64) -> None:
         if not _SMALLEST_FRAME_BYTES <= frame_bytes <= LARGEST_FRAME_BYTES:
             raise ValueError(f"a live frame has 14 to {LARGEST_FRAME_BYTES} bytes, not {frame_bytes}")
         if len(metadata) % 4 or len(metadata) > _LARGEST_METADATA_BYTES:

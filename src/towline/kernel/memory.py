@@ -36,9 +36,7 @@ class Map:
     Arrays that `bytes` has returned stay valid after `close`: they keep the memory (and the map) alive.
     """
 
-    def __init__(
-        self, fd: int, name: str, *, kind: int, key_size: int, value_size: int, max_entries: int
-    ) -> None:
+    def __init__(self, fd: int, name: str, *, kind: int, key_size: int, value_size: int, max_entries: int) -> None:
         self.fd, self.name, self.kind = fd, name, kind
         self.key_size, self.value_size, self.max_entries = key_size, value_size, max_entries
         self._memory: NDArray[np.uint8] | None = None
@@ -59,14 +57,10 @@ class Map:
         return cls._create(name, kind=MapKind.RINGBUF, key_size=0, value_size=0, max_entries=size_bytes)
 
     @classmethod
-    def _create(
-        cls, name: str, *, kind: int, key_size: int, value_size: int, max_entries: int, flags: int = 0
-    ) -> Self:
+    def _create(cls, name: str, *, kind: int, key_size: int, value_size: int, max_entries: int, flags: int = 0) -> Self:
         options = MapCreateOptions(sz=ct.sizeof(MapCreateOptions), map_flags=flags)
         short = name[:_NAME_BYTES]
-        fd = library().bpf_map_create(
-            kind, short.encode(), key_size, value_size, max_entries, ct.byref(options)
-        )
+        fd = library().bpf_map_create(kind, short.encode(), key_size, value_size, max_entries, ct.byref(options))
         if fd < 0:
             error = refusal(fd, f"making map {name} ({max_entries} entries, values of {value_size} bytes)")
             raise PermissionsError("making a BPF map") if isinstance(error, PermissionError) else error
@@ -192,9 +186,7 @@ class Ring:
         headers = headers[:n]
         discarded = headers & _DISCARDED != 0
         if np.any((headers & ~np.uint32(_DISCARDED)) != self._record_bytes):
-            raise ValueError(
-                f"ring {self.map.name} has a record of another size than {self._record_bytes} bytes"
-            )
+            raise ValueError(f"ring {self.map.name} has a record of another size than {self._record_bytes} bytes")
         return slots["record"][:n], ~discarded if discarded.any() else None
 
     def release(self, n: int) -> None:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Names that carry their owner, and the sweeping of what an owner left that is gone, even by `kill -9`.
 
-An owner is a process: its pid and the tick at which it started, in base 36, because pids are used again.
 Namespaces are called `tl<pid>-<start>-<n><end>`, temporary folders `towline-<pid>-<start>-<random>`.
 """
 
@@ -16,19 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import numpy as np
 from pyroute2 import netns
+
+from towline.owner import is_gone, owner
 
 MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 (a folder of our own is made in it, by mkdtemp)
 
 _NAMESPACE = re.compile(r"tl(\d+)-([0-9a-z]+)-\d+[a-z]", re.ASCII)
 _FOLDER = re.compile(r"towline-(\d+)-([0-9a-z]+)-.+", re.ASCII)
 _numbers = itertools.count()
-
-
-def owner() -> str:
-    """This process as names carry it: `<pid>-<start>`."""
-    return f"{os.getpid()}-{_started(os.getpid())}"
 
 
 def namespace_names(ends: str) -> list[str]:
@@ -65,17 +60,7 @@ def sweep() -> list[str]:
 
 def _orphans(names: list[str], pattern: re.Pattern[str]) -> list[str]:
     found = ((name, pattern.fullmatch(name)) for name in sorted(names))
-    return [name for name, match in found if match and _started(int(match[1])) != match[2]]
-
-
-def _started(pid: int) -> str | None:
-    """When a process started, in ticks since boot, base 36; None where there is no such process."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    # The command's name stands in brackets and may hold anything: count from the last one (field 22).
-    return np.base_repr(int(text.rpartition(")")[2].split()[19]), 36).lower()
+    return [name for name, match in found if match and is_gone(int(match[1]), match[2])]
 
 
 def _temporary_parent(size_bytes: int) -> Path:

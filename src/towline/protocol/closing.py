@@ -25,9 +25,7 @@ class Farewell:
         if self._due_us is not None and now < self._due_us:
             return None
         self._due_us = now + min(max(2 * rtt.smoothed_us, FIN_LEAST_US), FIN_MOST_US)
-        return Message(
-            kind=Kind.FIN, session=self._session, fields={"packets": packets, "stream_bytes": stream_bytes}
-        )
+        return Message(kind=Kind.FIN, session=self._session, fields={"packets": packets, "stream_bytes": stream_bytes})
 
 
 def done(session: int, stream_bytes: int, digest: bytes) -> Message:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which packets are lost, and how long to wait before asking: RACK-TLP (RFC 8985) on ACKs that show part of a window."""
+"""Which packets are lost, and how long to wait before asking: RACK-TLP (RFC 8985), with ACKs that show a part."""
 
 from __future__ import annotations
 

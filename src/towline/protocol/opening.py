@@ -217,6 +217,4 @@ def accept(hello: Message, session: int, first_index: int, terms: Terms) -> Mess
 
 def reject(hello: Message, reason: str) -> Message:
     """The REJECT of a HELLO."""
-    return Message(
-        kind=Kind.REJECT, fields={"transfer": hello.fields["transfer"], "reason": reason_bytes(reason)}
-    )
+    return Message(kind=Kind.REJECT, fields={"transfer": hello.fields["transfer"], "reason": reason_bytes(reason)})

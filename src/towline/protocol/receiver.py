@@ -132,7 +132,7 @@ class LaneReceiver:
         return spans
 
     def is_damaged(self, span: Span, highest: int) -> bool:
-        """True where a span that failed is damaged: it cannot be the short last block of a stream whose FIN is to come."""
+        """True where a span that failed is damaged: it cannot be a short last block whose FIN is to come."""
         return self.end is not None or highest > span.end
 
     def verified(self, span: Span) -> int:

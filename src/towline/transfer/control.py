@@ -50,7 +50,7 @@ class Control:
             raise FileError("the interface", f"{error.strerror}: is it up?") from error
 
     def receive(self, timeout_s: float) -> list[Letter]:
-        """The messages that are there; waits at most that long for the first. Others' and malformed ones are left out."""
+        """The messages that are there, malformed ones left out; waits at most that long for the first."""
         readable, _, _ = select.select([self._socket], [], [], timeout_s)
         letters: list[Letter] = []
         while readable and len(letters) < BATCH_MESSAGES:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import secrets
 import stat
 from contextlib import suppress
@@ -11,9 +13,11 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from towline.errors import FileError
+from towline.owner import is_gone, owner
 
 Views = list[NDArray[np.uint8]]
 
@@ -21,6 +25,14 @@ POOL_BYTES = 64 << 20
 POOL_PAGE_BYTES = 1 << 20
 _POOL_STEP_BYTES = 8 * 12_345_671  # from page to page another place in the pool, 8-byte aligned
 _PERMISSION_BITS = 0o777  # set-user-id and its like do not travel
+
+
+_PART = re.compile(r"\..*\.towline-([0-9a-f]+)-(\d+)-([0-9a-z]+)-[0-9a-f]+\.part", re.ASCII | re.DOTALL)
+
+
+def _machine() -> str:
+    """Tells this machine's owners from others', where a folder is shared over a network."""
+    return xxhash.xxh32_hexdigest(platform.node().encode())
 
 
 class Source(Protocol):
@@ -150,9 +162,10 @@ class FileSink:
     def open(self, name: str, mode: int, mtime_ns: int) -> None:
         """Create the file beside its name. The name was checked: it has no slash and is not `..`."""
         self._name, self._mode, self._mtime_ns = name, mode & _PERMISSION_BITS, mtime_ns
-        part = f".{name[:40]}.towline-{secrets.token_hex(6)}.part"
+        part = f".{name[:40]}.towline-{_machine()}-{owner()}-{secrets.token_hex(4)}.part"
         try:
             self._folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._sweep()
             if not self._overwrite and self._exists():
                 raise FileError(self._folder / name, "exists already: move it away, or say --overwrite")
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -203,6 +216,14 @@ class FileSink:
                 os.unlink(self._part, dir_fd=self._folder_fd)
             self._part = ""
         self._close()
+
+    def _sweep(self) -> None:
+        """Remove what receivers of this machine have left here that were killed."""
+        for other in os.listdir(self._folder_fd):  # noqa: PTH208 (a folder that is open, not a path)
+            match = _PART.fullmatch(other)
+            if match and match[1] == _machine() and is_gone(int(match[2]), match[3]):
+                with suppress(OSError):
+                    os.unlink(other, dir_fd=self._folder_fd)
 
     def _exists(self) -> bool:
         try:

@@ -83,8 +83,6 @@ class _Receiving:
             self._control.close()
 
     def _serve(self) -> None:
-        import os
-        if os.environ.get("TLPIN"): os.sched_setaffinity(0,{int(os.environ["TLPIN"])})
         link = self._xdp.link
         self._on_event(
             Ready(

@@ -56,7 +56,6 @@ def send(source: Path | int, target: str, settings: Settings, *, on_event: OnEve
     where = parse_target(target)
     link = interface(where.interface)
     payload_size = _payload_size(settings, link)
-    require_live_frames(link)
     prepare(settings)
     opened = RandomSource(source, seed) if isinstance(source, int) else FileSource(source)
     control = Control(link.name, link.mac)
@@ -119,9 +118,10 @@ class _Sending:
             ethernet_frame(self._link.mac, self._target.address),
         )
         try:
+            require_live_frames(self._link)  # now: a veth can once its peer has a program
             transmitter = LiveTransmitter(self._link, ETHERNET, accepted, frames, self._settings)
         except BaseException:
-            self._abort(accepted, "the sender could not load its program")
+            self._abort(accepted, "the sender could not begin")
             raise
         try:
             self._begin(accepted, transmitter, rtt_us)

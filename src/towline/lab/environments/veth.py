@@ -67,9 +67,7 @@ class Path:
 
 
 @contextmanager
-def veth(
-    *, lanes: int = 1, mtu: int = 1500, addressed: bool = False, offloads: bool = True
-) -> Iterator[Path]:
+def veth(*, lanes: int = 1, mtu: int = 1500, addressed: bool = False, offloads: bool = True) -> Iterator[Path]:
     """Make the two namespaces and the pair, with a queue for each lane; everything is gone afterwards.
 
     `addressed`: with IPv4 addresses, for programs that speak TCP. `offloads`: as the kernel makes a veth;
@@ -86,9 +84,7 @@ def veth(
             _join(names[0], names[1], queues=max(1, lanes), mtu=mtu, addressed=addressed)
         except (OSError, NetlinkError) as error:
             if _number(error) in (errno.EPERM, errno.EACCES):
-                raise PermissionsError(
-                    "making network namespaces", "CAP_SYS_ADMIN and CAP_NET_ADMIN"
-                ) from error
+                raise PermissionsError("making network namespaces", "CAP_SYS_ADMIN and CAP_NET_ADMIN") from error
             raise
         sender, receiver = (
             End(namespace=name, interface=INTERFACE, mac=mac, address=address if addressed else None)
@@ -125,9 +121,7 @@ def _switch_offloads_off(end: End) -> None:
     )
     if done.returncode:
         why = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
-        raise UnsupportedError(
-            "an interface without offloads", f"ethtool (Debian: apt install ethtool); {why[0]}"
-        )
+        raise UnsupportedError("an interface without offloads", f"ethtool (Debian: apt install ethtool); {why[0]}")
 
 
 def _remove(name: str) -> None:

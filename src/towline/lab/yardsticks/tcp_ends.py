@@ -5,8 +5,8 @@ python -m towline.lab.yardsticks.tcp_ends receive ADDRESS PORT CONGESTION PATH
 python -m towline.lab.yardsticks.tcp_ends send    ADDRESS PORT CONGESTION PATH
 
 On the wire: the size (64 bits, big-endian), the bytes, and one byte back when they are written and synced.
-Each prints one line of JSON when it is done. No byte passes through Python, and only the receiver copies, from
-the socket's pages into the file's: 10 % faster than recv_into and write, twice as fast as recv_into mapped memory.
+Each prints one line of JSON when it is done. No byte passes through Python, and only the receiver copies, from the
+socket's pages to the file's: 10 % faster than recv_into and write, twice as fast as recv_into mapped memory.
 """
 
 from __future__ import annotations

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Who takes part in the bench: by name, in the order of a round, what to measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import bare
+from towline.lab.run import Run, run
+from towline.lab.yardsticks import iperf3, tcp
+from towline.lab.yardsticks.job import Job
+from towline.settings import Settings
+
+PAYLOAD_BYTES = 1400
+MTU = 1500
+CHUNK_BYTES = 1 << 20
+
+Record = dict[str, Any]
+Measure = Callable[["Course", int], Record]  # the course, the number of the round -> a record
+
+
+class Course:
+    """The bytes that all contestants move: so many from memory, or a file of so many in memory-backed storage."""
+
+    def __init__(self, *, size_bytes: int, folder: Path, seed: int) -> None:
+        """`folder`: with room for three times the bytes."""
+        self.size_bytes, self.seed = size_bytes, seed
+        self.output = folder / "received"
+        self.output.mkdir()
+        self._source = folder / "source"
+        self._warming = folder / "warming"
+
+    def file(self) -> Path:
+        """The file, made when it is first asked for; and as many bytes of free pages that were used just now.
+
+        Pages that were never used measure how fast the machine (or its host) finds memory.
+        """
+        if not self._source.exists():
+            words = np.random.PCG64(self.seed)
+            self._write(self._source, lambda: words.random_raw(CHUNK_BYTES // 8).tobytes())
+        chunk = bytes(CHUNK_BYTES)
+        self._write(self._warming, lambda: chunk)
+        self._warming.unlink()
+        return self._source
+
+    def clear(self) -> None:
+        """Remove what was received."""
+        for path in self.output.iterdir():
+            path.unlink()
+
+    def _write(self, path: Path, chunk: Callable[[], bytes]) -> None:
+        # A little at a time: what this process has at its peak, its children seem to have as well.
+        with path.open("wb", buffering=0) as file:
+            for at in range(0, self.size_bytes, CHUNK_BYTES):
+                file.write(chunk()[: self.size_bytes - at])
+
+
+def _towline(*, memory: bool = True, **settings: Any) -> Measure:
+    def measure(course: Course, number: int) -> Record:
+        chosen = Settings(payload_size=PAYLOAD_BYTES, mtu=MTU, sink="memory" if memory else "file", **settings)
+        if memory:
+            plan = Run(source=course.size_bytes, settings=chosen, seed=course.seed + number, repetition=number)
+            return run(plan, lambda _: None)
+        plan = Run(source=course.file(), settings=chosen, repetition=number, output=course.output)
+        try:
+            return run(plan, lambda _: None)
+        finally:
+            course.clear()
+
+    return measure
+
+
+def _bare(*, lanes: int = 1, delivery: bare.Delivery = "direct") -> Measure:
+    def measure(course: Course, _number: int) -> Record:
+        size_bytes = course.size_bytes
+        return bare.measure(size_bytes=size_bytes, lanes=lanes, delivery=delivery, payload_bytes=PAYLOAD_BYTES)
+
+    return measure
+
+
+def _iperf3(*, offloads: bool) -> Measure:
+    def measure(course: Course, number: int) -> Record:
+        return iperf3.measure(Job(source=course.size_bytes, offloads=offloads, mtu=MTU, repetition=number))
+
+    return measure
+
+
+def _sendfile(*, offloads: bool) -> Measure:
+    def measure(course: Course, number: int) -> Record:
+        source = course.file()
+        job = Job(source=source, offloads=offloads, mtu=MTU, repetition=number, output=course.output)
+        return tcp.measure(job)
+
+    return measure
+
+
+# What is compared stands next to each other: a machine that slows down slows both.
+CONTESTANTS: Mapping[str, Measure] = {
+    "bare loop, 1 lane": _bare(),
+    "towline, 1 lane": _towline(),
+    "bare loop, 2 lanes": _bare(lanes=2),
+    "towline, 2 lanes": _towline(lanes=2),
+    "bare loop, ring": _bare(delivery="ring"),
+    "towline, ring": _towline(delivery="ring"),
+    "iperf3, offloads off": _iperf3(offloads=False),
+    "iperf3, offloads on": _iperf3(offloads=True),
+    "TCP sendfile, offloads off": _sendfile(offloads=False),
+    "towline, file to file": _towline(memory=False),
+    "TCP sendfile, offloads on": _sendfile(offloads=True),
+}
+
+# Who runs once more with several times the bytes, to see whether its memory grows.
+LARGER = ("towline, 1 lane", "towline, ring", "towline, file to file")
