@@ -45,7 +45,10 @@ IDLE_S = 1e-4
 
 
 class Loop:
-    """The loop between two ends, loaded and attached; `run` may be called again and again."""
+    """The loop between two ends, loaded and attached; `run` may be called again and again.
+
+    Payload from 128 bytes: an acknowledgement takes the place of a packet, and must fit in there.
+    """
 
     def __init__(self, path: veth.Path, *, lanes: int, delivery: Delivery, payload_bytes: int) -> None:
         self._path, self._lanes, self._payload_bytes = path, lanes, payload_bytes

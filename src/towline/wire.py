@@ -184,16 +184,17 @@ def header_check(heads: NDArray[Any], sums: NDArray[np.uint64]) -> NDArray[np.ui
     The same mixing as bpf/check.h, which names its source.
     """
     wide = {name: heads[name].astype(np.uint64) for name in HEADER.names or () if name != "check"}
-    mixed: NDArray[np.uint64]
     first = wide["magic"] << 56 | wide["kind_flags"] << 48 | wide["length"] << 32 | wide["session_high"]
     second = wide["session_low"] << 32 | wide["index"]
     third = wide["timestamp"] << 32 | sums
-    mixed = np.multiply(first, np.uint64(0x9E3779B97F4A7C15))
-    mixed ^= mixed >> np.uint64(32)
-    mixed = (mixed ^ second) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed ^= mixed >> np.uint64(29)
-    mixed = (mixed ^ third) * np.uint64(0x94D049BB133111EB)
-    return (mixed ^ mixed >> np.uint64(32)) & np.uint64(0xFFFFFFFF)
+    mixed = _folded(np.multiply(first, np.uint64(0x9E3779B97F4A7C15)), 32)
+    mixed = _folded(np.multiply(mixed ^ second, np.uint64(0xBF58476D1CE4E5B9)), 29)
+    mixed = _folded(np.multiply(mixed ^ third, np.uint64(0x94D049BB133111EB)), 32)
+    return mixed & np.uint64(0xFFFFFFFF)
+
+
+def _folded(words: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
+    return np.asarray(np.bitwise_xor(words, np.right_shift(words, np.uint64(bits))), np.uint64)
 
 
 def payload_sums(payloads: NDArray[np.uint8]) -> NDArray[np.uint64]:

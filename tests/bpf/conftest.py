@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute, netns
 
 from tests.bpf.programs import PAYLOAD_MOST, ReceiverProgram, SenderProgram
+from tests.namespaces import inside
 from towline.delivery import xdp
 from towline.framing import ETHERNET
 from towline.kernel.link import interface
@@ -42,18 +42,6 @@ def namespace() -> Iterator[str]:
         yield name
     finally:
         netns.remove(name)
-
-
-@contextmanager
-def inside(name: str) -> Iterator[None]:
-    """This thread in a namespace for a while: programs are attached there, and run from anywhere."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    netns.setns(name)
-    try:
-        yield
-    finally:
-        netns.setns(home)
-        os.close(home)
 
 
 @pytest.fixture(scope="session")

@@ -56,9 +56,7 @@ class Session:
         ring = self.delivery._ring
         records, keep = ring.batch(1 << 20)
         assert keep is None
-        found = [
-            (int(one["index"]), int(one["length"]), one["data"][: one["placed"]].tobytes()) for one in records
-        ]
+        found = [(int(one["index"]), int(one["length"]), one["data"][: one["placed"]].tobytes()) for one in records]
         ring.release(len(records))
         return found
 
@@ -85,15 +83,11 @@ class ReceiverProgram:
     ) -> Session:
         """A session of SENDER_MAC's; window * payload_size is at most LARGEST_SLOTS_BYTES."""
         assert window * payload_size <= LARGEST_SLOTS_BYTES
-        terms = Terms(
-            payload_size=payload_size, ack_every=ack_every, window=window, block_bytes=1, delivery=delivery
-        )
+        terms = Terms(payload_size=payload_size, ack_every=ack_every, window=window, block_bytes=1, delivery=delivery)
         self._speak_of(delivery, ring_size, short_records)
         number, opened = self.xdp.open(terms, TO_RECEIVER, first_index)
         slot = number & 0xFFFF
-        session = Session(
-            number=number, slot=slot, terms=terms, state=self.xdp._states[slot], delivery=opened
-        )
+        session = Session(number=number, slot=slot, terms=terms, state=self.xdp._states[slot], delivery=opened)
         self._sessions.append(session)
         return session
 
@@ -127,9 +121,7 @@ class ReceiverProgram:
 
     def _speak_of(self, delivery: str, ring_size: int, short_records: int) -> None:
         """An interface has one delivery; the tests want both of one program."""
-        self.xdp._settings = self._settings.replace(
-            delivery=delivery, ring_size=ring_size, short_records=short_records
-        )
+        self.xdp._settings = self._settings.replace(delivery=delivery, ring_size=ring_size, short_records=short_records)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,9 +150,7 @@ class SenderProgram:
 
     def __init__(self, link: Interface) -> None:
         self._link = link
-        self._terms = Terms(
-            payload_size=PAYLOAD_MOST, ack_every=1, window=1024, block_bytes=1, delivery="direct"
-        )
+        self._terms = Terms(payload_size=PAYLOAD_MOST, ack_every=1, window=1024, block_bytes=1, delivery="direct")
         first = Accepted(session=1, first_index=0, terms=self._terms)
         self._live = LiveTransmitter(link, ETHERNET, [first], (TO_RECEIVER, TO_SENDER), Settings())
         self.fd = self._live._object.program("sender")
@@ -179,9 +169,7 @@ class SenderProgram:
         """The lane with another session on it; window * payload_size is at most LARGEST_SLOTS_BYTES."""
         assert window * payload_size <= LARGEST_SLOTS_BYTES
         live = self._live
-        terms = Terms(
-            payload_size=payload_size, ack_every=1, window=window, block_bytes=1, delivery=delivery
-        )
+        terms = Terms(payload_size=payload_size, ack_every=1, window=window, block_bytes=1, delivery=delivery)
         accepted = Accepted(session=session, first_index=first_index, terms=terms)
         live._object.map("lane_of_session").delete(self._session.to_bytes(8, "little"))
         live._object.memory("senders")[:1].view(np.uint8)[:] = 0

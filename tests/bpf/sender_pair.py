@@ -101,9 +101,7 @@ class SenderPair:
             near = int(state["base"])
             ours, theirs = self.lane.live.hear(now).known, twin.snapshot(near, now)
             for name in ("missing", "shown_us"):
-                assert np.array_equal(
-                    getattr(ours, name) & 0xFFFFFFFF, getattr(theirs, name) & 0xFFFFFFFF
-                ), name
+                assert np.array_equal(getattr(ours, name) & 0xFFFFFFFF, getattr(theirs, name) & 0xFFFFFFFF), name
         assert int(state["lock"]) == 0
 
     def _submit(self, kind: int, flags: int, first: int, count: int) -> bool:

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable
 from random import Random
 
-import numpy as np
 import pytest
 
 from tests.bpf.frames import headed, seal
@@ -116,9 +115,7 @@ def test_receiver__hostile_frames(receiver: ReceiverProgram, delivery: str) -> N
     seed = 3 if delivery == "direct" else 4
     print(f"seed {seed}")
     rng = Random(seed)
-    pair = ReceiverPair(
-        receiver, delivery=delivery, payload_size=200, ack_every=5, first_index=(1 << 32) - 4000
-    )
+    pair = ReceiverPair(receiver, delivery=delivery, payload_size=200, ack_every=5, first_index=(1 << 32) - 4000)
     seen: Counter[tuple[bool, int]] = Counter()
     strangers = sum(receiver.strangers())
     for batch in range(FRAMES // BATCH):
@@ -157,9 +154,7 @@ def test_sender__hostile_frames(sender: SenderProgram, delivery: str) -> None:
     seed = 5 if delivery == "direct" else 6
     print(f"seed {seed}")
     rng = Random(seed)
-    pair = SenderPair(
-        sender, delivery=delivery, window=1024, first_index=(1 << 32) - 20_000, ring_size=1 << 18
-    )
+    pair = SenderPair(sender, delivery=delivery, window=1024, first_index=(1 << 32) - 20_000, ring_size=1 << 18)
     kinds = (Kind.ACK,) if delivery == "direct" else (Kind.ACK, Kind.NACK)
     state, end, strangers = pair.state, int(pair.state["base"]), sum(sender.strangers())
     for _ in range(FRAMES // BATCH):

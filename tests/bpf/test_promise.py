@@ -52,7 +52,7 @@ def _acknowledged(answer: Message) -> set[int]:
 
 
 def test_promise__holds(receiver: ReceiverProgram) -> None:
-    assert PAYLOAD_MOST == receiver.xdp.largest_payload  # four records of that size fill 16 KiB
+    assert receiver.xdp.largest_payload == PAYLOAD_MOST  # four records of that size fill 16 KiB
     check_promise(receiver)
     check_promptness(receiver)
 

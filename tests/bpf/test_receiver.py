@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from tests.bpf.programs import DROP, PASS, PAYLOAD_MOST, TX, ReceiverProgram
+from tests.bpf.programs import DROP, PAYLOAD_MOST, ReceiverProgram
 from tests.bpf.receiver_pair import ReceiverPair
-from towline.wire import Flag, Kind
+from towline.wire import Flag
 
 BOTH = pytest.mark.parametrize("delivery", ["direct", "ring"])
 SIZES = (1, 2, 3, 79, 80, 81, 255, 256, 257, 511, 512, 513, 768, 1024, 1400, 3369, 3370)
@@ -18,9 +18,7 @@ SIZES = (1, 2, 3, 79, 80, 81, 255, 256, 257, 511, 512, 513, 768, 1024, 1400, 336
 @BOTH
 @pytest.mark.parametrize("flags", [Flag.NONE, Flag.CHECKSUM], ids=["", "checksum"])
 @pytest.mark.parametrize("size", SIZES)
-def test_data__every_byte_is_placed(
-    receiver: ReceiverProgram, delivery: str, size: int, flags: Flag
-) -> None:
+def test_data__every_byte_is_placed(receiver: ReceiverProgram, delivery: str, size: int, flags: Flag) -> None:
     pair = ReceiverPair(receiver, delivery=delivery, payload_size=PAYLOAD_MOST)
     payload = Random(size).randbytes(size)
     assert pair.data(0, payload, flags) == (DROP, None)

@@ -104,9 +104,7 @@ def test_ack__limit_and_useless_only_grow(sender: SenderProgram, delivery: str) 
 
 
 @BOTH
-@pytest.mark.parametrize(
-    ("base", "highest"), [(0, 21), (21, 21), (5, 4), (1 << 31, 20), (0, 1 << 31)], ids=str
-)
+@pytest.mark.parametrize(("base", "highest"), [(0, 21), (21, 21), (5, 4), (1 << 31, 20), (0, 1 << 31)], ids=str)
 def test_ack__for_what_was_never_sent_is_impossible(
     sender: SenderProgram, delivery: str, base: int, highest: int
 ) -> None:
@@ -350,9 +348,7 @@ def test_direct__nacks_are_left_to_a_socket(sender: SenderProgram) -> None:
 def test_acks__in_any_order(sender: SenderProgram, delivery: str, first: int, seed: int) -> None:
     """A receiver that lies now and then, over a path that reorders."""
     rng = Random(f"{seed} {first} {delivery}")
-    pair = SenderPair(
-        sender, delivery=delivery, window=2048, payload_size=1, first_index=first, ring_size=1 << 14
-    )
+    pair = SenderPair(sender, delivery=delivery, window=2048, payload_size=1, first_index=first, ring_size=1 << 14)
     base = highest = first
     for _ in range(400):
         highest = min(highest + rng.randrange(300), base + 2048)
@@ -378,6 +374,4 @@ def test_acks__in_any_order(sender: SenderProgram, delivery: str, first: int, se
 def ack_of(pair: SenderPair, base: int, words: int = 0) -> Message:
     """A plain ACK."""
     fields = {"limit": base + 64, "highest": base, "first": base // 64}
-    return Message(
-        kind=Kind.ACK, session=pair.lane.session, index=base, fields=fields, tail=bytes(8 * words)
-    )
+    return Message(kind=Kind.ACK, session=pair.lane.session, index=base, fields=fields, tail=bytes(8 * words))

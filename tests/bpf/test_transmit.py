@@ -11,7 +11,16 @@ import pytest
 
 from tests.bpf.programs import DROP, PASS, PAYLOAD_MOST, REDIRECT, TO_RECEIVER, SenderProgram, SendingLane
 from towline.framing import ETHERNET
-from towline.wire import DATA_LEAST_BYTES, HEADER, HEADER_BYTES, Flag, Kind, decode_untrusted, header_check, payload_sums
+from towline.wire import (
+    DATA_LEAST_BYTES,
+    HEADER,
+    HEADER_BYTES,
+    Flag,
+    Kind,
+    decode_untrusted,
+    header_check,
+    payload_sums,
+)
 
 BEFORE = ETHERNET.frame_bytes
 SIZES = (1, 2, 3, 79, 80, 81, 255, 256, 257, 511, 512, 513, 767, 768, 769, 1023, 1024, 1025, 1400, 1476, 3369, 3370)

@@ -115,9 +115,7 @@ def test_receiver__acks_from_two_cpus(receiver: ReceiverProgram, cpus: list[int]
     assert not session.state["arrived"].any()
 
 
-def test_receiver__a_late_duplicate_while_its_slot_is_used_again(
-    receiver: ReceiverProgram, cpus: list[int]
-) -> None:
+def test_receiver__a_late_duplicate_while_its_slot_is_used_again(receiver: ReceiverProgram, cpus: list[int]) -> None:
     """Thousands of times: packet i is taken back and comes again, its slot is drained and given to i + window, which
     is taken back in its turn; and all the while another CPU handles duplicates of i that could fill the slot."""
     window = 65536  # the bits of `wanted` come round with it

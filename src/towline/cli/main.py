@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import signal
 import sys
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code and never raises for an error that a user can make."""
     for number in SIGNALS:
         signal.signal(number, functools.partial(_interrupt, os.getpid()))
+    gc.freeze()  # what the imports made stays: a collection in mid-transfer need not look at it
     try:
         result = app(
             list(sys.argv[1:] if arguments is None else arguments),

@@ -77,7 +77,7 @@ def compile_program(source: Path, *, flags: Sequence[str] = ()) -> Path:
     """
     clang = find_clang()
     source = source.absolute()  # it stands in the debug information, and so in the verifier's log
-    command = [clang.path, *FLAGS, *_include_flags(source), *flags]
+    command = [clang.path, *FLAGS, *_architecture_flags(), *_include_flags(source), *flags]
     digest = hashlib.sha256(repr((clang.version, command, str(source))).encode())
     for path in _files_read(command, source):
         content = path.read_bytes()
@@ -100,6 +100,13 @@ def _write(command: list[str], source: Path, target: Path) -> None:
         new = Path(folder) / target.name
         _run([*command, "-c", str(source), "-o", str(new)])
         new.replace(target)
+
+
+def _architecture_flags() -> list[str]:
+    """The machine that the program will run on, as libbpf's headers name it; clang -target bpf does not say."""
+    names = {"x86_64": "x86", "aarch64": "arm64"}
+    machine = platform.machine()
+    return [f"-D__TARGET_ARCH_{names[machine]}"] if machine in names else []
 
 
 def _include_flags(source: Path) -> list[str]:

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What goes wrong in mid-transfer, or before it: each ends in bounded time, says why, and leaves nothing.
+
+namespace ...a                      namespace ...b
+towline send, tl0     <---------->  towline receive, tl0
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.hand import Hand, hand, receiving
+from tests.namespaces import inside
+from towline.errors import FileError, NoReceiverError, PeerError, PermissionsError, UnsupportedError
+from towline.kernel.clang import compile_program
+from towline.kernel.program import Object, attach
+from towline.lab.environments.veth import Path as Veth
+from towline.kernel.link import interface
+
+SLOWLY = ("--size", "1G", "--pipelining", "0", "--acc", "1")  # stop and wait: minutes, unless somebody ends it
+TIMEOUT_S = 2
+SOON = ("--timeout", str(TIMEOUT_S))
+SOON_ENOUGH_S = TIMEOUT_S + 2  # as 12 s are to the default of 10
+
+
+def send(path: Veth, *arguments: str) -> list[str]:
+    """The words of `towline send`."""
+    return ["send", *arguments, path.target]
+
+
+def complaint(running: Hand) -> str:
+    """The one line that it says on stderr."""
+    assert running.said.startswith("towline: ")
+    assert running.said.count("\n") == 1
+    return running.said
+
+
+def test_receiver__killed(path: Veth, folder: Path) -> None:
+    with (
+        receiving(path.receiver, "--output", str(folder), *SOON) as receiver,
+        hand(path.sender, *send(path, *SLOWLY, *SOON)) as sender,
+    ):
+        sender.under_way()
+        os.kill(receiver.pid, signal.SIGKILL)
+        killed = time.monotonic()
+        assert sender.wait(SOON_ENOUGH_S) == PeerError.exit_code
+        assert time.monotonic() - killed >= TIMEOUT_S - 1
+        last = max(event["done_bytes"] for event in sender.events if event["event"] == "progress")
+        assert f"died: silent for {TIMEOUT_S} s" in complaint(sender)
+        assert "last progress: " in sender.said
+        assert f" of {1 << 30} bytes" in sender.said
+        assert int(sender.said.partition("last progress: ")[2].split()[0]) >= last > 0
+
+
+def test_sender__killed(path: Veth, folder: Path) -> None:
+    with (
+        receiving(path.receiver, "--output", str(folder), *SOON) as receiver,
+        hand(path.sender, *send(path, *SLOWLY, *SOON)) as sender,
+    ):
+        receiver.under_way()
+        os.kill(sender.pid, signal.SIGKILL)
+        assert receiver.wait(SOON_ENOUGH_S) == PeerError.exit_code
+        assert f"died: silent for {TIMEOUT_S} s" in complaint(receiver)
+        assert f" of {1 << 30} bytes" in receiver.said
+        assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(("side", "number"), [("sender", signal.SIGINT), ("receiver", signal.SIGTERM)])
+def test_signal__the_other_side_is_told_at_once(
+    path: Veth, folder: Path, side: str, number: signal.Signals
+) -> None:
+    with (
+        receiving(path.receiver, "--output", str(folder)) as receiver,
+        hand(path.sender, *send(path, *SLOWLY)) as sender,
+    ):
+        receiver.under_way()
+        stopped, other = (sender, receiver) if side == "sender" else (receiver, sender)
+        os.kill(stopped.pid, number)
+        assert stopped.wait(5) == 128 + number
+        assert stopped.said == ""
+        assert other.wait(2) == PeerError.exit_code
+        assert f"aborted: the {side} gave up" in complaint(other)
+        assert "last progress: " in other.said
+        assert list(folder.iterdir()) == []
+
+
+def test_send__no_receiver(path: Veth) -> None:
+    with hand(path.sender, *send(path, "--size", "1M", *SOON)) as sender:
+        assert sender.wait(SOON_ENOUGH_S + 2) == NoReceiverError.exit_code
+        assert f"No receiver answered at {path.target} within {TIMEOUT_S} s" in complaint(sender)
+
+
+def test_receive__goes_on_after_a_sender_that_died(path: Veth, folder: Path) -> None:
+    with (
+        receiving(path.receiver, "--output", str(folder), "--keep", *SOON) as receiver,
+        hand(path.sender, *send(path, *SLOWLY, *SOON)) as first,
+    ):
+        receiver.under_way()
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait(5)
+        with hand(path.sender, *send(path, "--size", "1M", "--seed", "7")) as second:
+            second.finished()
+        failed = receiver.until(lambda event: event["event"] == "failed", SOON_ENOUGH_S)
+        assert "died" in failed["reason"]
+        assert [one.name for one in folder.iterdir()] == [f"random-{1 << 20}-7"]
+
+
+# ---- what is in the way
+
+
+def test_receive__hook_taken(path: Veth, folder: Path) -> None:
+    with receiving(path.receiver, "--output", str(folder)) as first:
+        words = ["receive", "--interface", path.receiver.interface, "--output", str(folder)]
+        with hand(path.receiver, *words) as second:
+            assert second.wait() == UnsupportedError.exit_code
+            assert f"process {first.pid} " in complaint(second)
+            assert "hook" in second.said
+
+
+def test_send__hook_taken(path: Veth, folder: Path, tmp_path: Path) -> None:
+    source = tmp_path / "pass.bpf.c"
+    source.write_text(
+        "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n"
+        'SEC("xdp") int tl_pass(struct xdp_md *ctx) { return XDP_PASS; }\n'
+        'char _license[] SEC("license") = "GPL";\n'
+    )
+    with Object(compile_program(source)) as program:
+        program.load()
+        with inside(path.sender.namespace):
+            link = attach(program.program("tl_pass"), interface(path.sender.interface).index)
+        with (
+            link,
+            receiving(path.receiver, "--output", str(folder)) as receiver,
+            hand(path.sender, *send(path, "--size", "1M")) as sender,
+        ):
+            assert sender.wait() == UnsupportedError.exit_code
+            assert f"process {os.getpid()} " in complaint(sender)
+            assert "'tl_pass'" in sender.said
+            assert receiver.wait(5) == PeerError.exit_code
+            assert "the sender could not begin" in complaint(receiver)
+
+
+def test_send__unreadable_file(path: Veth, tmp_path: Path) -> None:
+    missing, closed = tmp_path / "missing", tmp_path / "closed"
+    closed.write_bytes(b"secret")
+    closed.chmod(0)
+    nobody_of_all = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
+    for file, says in ((missing, "No such file"), (closed, "Permission denied"), (tmp_path, "not a regular file")):
+        with hand(path.sender, *send(path, str(file)), before=nobody_of_all) as sender:
+            assert sender.wait() == FileError.exit_code
+            assert complaint(sender).startswith(f"towline: {file}: ")
+            assert says in sender.said
+
+
+@pytest.mark.parametrize("side", ["sender", "receiver"])
+def test_by_hand__without_permission(path: Veth, folder: Path, side: str) -> None:
+    end = getattr(path, side)
+    words = send(path, "--size", "1M")
+    if side == "receiver":
+        words = ["receive", "--interface", end.interface, "--output", str(folder)]
+    with hand(end, *words, before=("setpriv", "--bounding-set=-all", "--inh-caps=-all")) as running:
+        assert running.wait() == PermissionsError.exit_code
+        assert complaint(running).startswith("towline: No permission: ")
+        assert "sudo" in running.said
+
+
+def test_receive__a_full_disk_is_told_to_the_sender(path: Veth, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "towline-test", str(disk)], check=True)
+    try:
+        with (
+            receiving(path.receiver, "--output", str(disk)) as receiver,
+            hand(path.sender, *send(path, "--size", "8M")) as sender,
+        ):
+            assert receiver.wait() == FileError.exit_code
+            assert f"towline: {disk}" in complaint(receiver)
+            assert sender.wait(5) == PeerError.exit_code
+            assert "No space left" in complaint(sender)
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
