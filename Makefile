@@ -12,7 +12,8 @@ C_SOURCES = $(wildcard src/towline/*/*.c src/towline/*/*.h tests/*/*.c benchmark
 
 # Namespaces and BPF programs need root; what runs as root leaves no files of root's in the tree.
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
-AS_ROOT = $(SUDO) env PYTHONDONTWRITEBYTECODE=1 TOWLINE_DEBUG=$(TOWLINE_DEBUG) TOWLINE_CLANG=$(TOWLINE_CLANG) CI=$(CI)
+PASSED_ON = TOWLINE_DEBUG=$(TOWLINE_DEBUG) TOWLINE_CLANG=$(TOWLINE_CLANG) TOWLINE_PROTOTYPES=$(TOWLINE_PROTOTYPES)
+AS_ROOT = $(SUDO) env PYTHONDONTWRITEBYTECODE=1 CI=$(CI) $(PASSED_ON)
 PYTEST = $(PYTHON) -m pytest -p no:cacheprovider
 
 define COMPILE
@@ -51,8 +52,8 @@ acceptance: root ## each promise in full; takes long
 demo: root ## a real file over a veth pair, checked, with a table of what happened
 	$(AS_ROOT) $(PYTHON) -m towline demo
 
-bench: root ## speed beside a bare copy loop and TCP, in one run
-	$(AS_ROOT) $(PYTHON) -m benchmarks
+bench: root ## speed beside a bare copy loop and TCP, in one run; BENCH="--rounds 7" passes options
+	$(AS_ROOT) $(PYTHON) -m benchmarks $(BENCH)
 
 .PHONY: root
 root: $(READY)

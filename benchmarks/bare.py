@@ -222,7 +222,6 @@ def main() -> None:
     parser.add_argument("--delivery", choices=("direct", "ring"), default="direct")
     parser.add_argument("--payload", type=int, default=1400, help="bytes")
     said = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the namespaces go
     try:
         record = run(size_bytes=said.size, lanes=said.lanes, delivery=said.delivery, payload_bytes=said.payload)
     except TowlineError as error:
@@ -231,4 +230,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the namespaces go
     main()

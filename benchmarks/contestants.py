@@ -53,7 +53,6 @@ class Course:
             path.unlink()
 
     def _write(self, path: Path, chunk: Callable[[], bytes]) -> None:
-        # A little at a time: what this process has at its peak, its children seem to have as well.
         with path.open("wb", buffering=0) as file:
             for at in range(0, self.size_bytes, CHUNK_BYTES):
                 file.write(chunk()[: self.size_bytes - at])

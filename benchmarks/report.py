@@ -91,7 +91,7 @@ def _contestants(bench: Bench) -> Table:
 def _figures(found: list[Result]) -> Table:
     table = Table(title="Side by side: median of the rounds' ratios (least to most)", title_justify="left")
     for name in ("", "over"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for name in ("ratio", "must be", "", "aim", ""):
         table.add_column(name, justify="right")
     table.add_column("")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A fake clock that jumps to the next event, and a fake path: seeded loss, duplication, reordering, corruption, darkness."""
+"""A clock that jumps to the next event, and a path with seeded loss, duplication, reordering, corruption, darkness."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Impairment:
     delay_us: int = 50
     packet_us: int = 1  # between two packets on the wire
     dark: tuple[tuple[int, int], ...] = ()  # from, to (exclusive): everything is lost; since the start
+    censor: Callable[[bytes], bool] | None = None  # True: this packet is lost
 
 
 CLEAN = Impairment()
@@ -55,15 +56,16 @@ class Clock:
 
 
 class Path:
-    """One direction; `deliver` takes what arrives. `log` counts what was done."""
+    """One direction; `deliver` takes what arrives."""
 
-    def __init__(self, clock: Clock, rng: Random, impairment: Impairment, deliver: Callable[[bytes], None]) -> None:
+    deliver: Callable[[bytes], None]
+
+    def __init__(self, clock: Clock, rng: Random, impairment: Impairment) -> None:
         self.impairment = impairment
         self.sent = self.lost = self.corrupted = 0
         self.forged = 0  # corrupted, and the check did not notice
         self._clock = clock
         self._rng = rng
-        self._deliver = deliver
         self._free_us = clock.now
 
     def send(self, packet: bytes) -> None:
@@ -72,13 +74,14 @@ class Path:
         self._free_us = max(self._free_us, now) + wire.packet_us
         self.sent += 1
         since = now - self._clock.start_us
-        if rng.random() < wire.loss or any(low <= since < high for low, high in wire.dark):
+        lost = rng.random() < wire.loss or any(low <= since < high for low, high in wire.dark)
+        if lost or (wire.censor is not None and wire.censor(packet)):
             self.lost += 1
             return
         for _ in range(1 + (rng.random() < wire.duplication)):
             late = rng.randrange(wire.reordering_us) if rng.random() < wire.reordering else 0
             arriving = self._damage(packet) if rng.random() < wire.corruption else packet
-            self._clock.at(self._free_us + wire.delay_us + late, lambda p=arriving: self._deliver(p))  # type: ignore[misc]
+            self._clock.at(self._free_us + wire.delay_us + late, lambda p=arriving: self.deliver(p))  # type: ignore[misc]
 
     def _damage(self, packet: bytes) -> bytes:
         self.corrupted += 1

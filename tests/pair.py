@@ -9,11 +9,10 @@ from random import Random
 
 from tests import twins
 from tests.fake_path import CLEAN, Clock, Impairment, Path
-from tests.pair_receiver import ReceiverEnd
+from tests.pair_receiver import MemorySink, ReceiverEnd
 from tests.pair_sender import SenderEnd
 from towline.errors import TowlineError
 
-EVENTS_MOST = 400_000
 SECONDS_MOST = 600
 
 
@@ -41,10 +40,14 @@ class Plan:
     ring_records: int = 1 << 30  # what the receiver's ring buffer holds
     sender_records: int = 1 << 30  # and the sender's
     short_every: int = 0
+    sender_packet_us: int = 0  # what sending one takes
+    interrupted: float = 0.0  # how often a burst ends early
     sender_poll_us: int = 20
     receiver_poll_us: int = 50  # how long the receiving process is away after something came: a slow consumer
+    events_most: int = 400_000
     witness: bool = True
     make_twin: Callable[..., twins.Placement] = twins.Placement
+    make_sink: Callable[[], MemorySink] = MemorySink
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +78,13 @@ def run(plan: Plan) -> Outcome:
     rng = Random(plan.seed)
     content = rng.randbytes(plan.size_bytes)
     clock = Clock(plan.start_us)
-    sender: SenderEnd
-    forward = Path(clock, rng, plan.forward, lambda packet: receiver.arrive(packet))
-    backward = Path(clock, rng, plan.backward, lambda packet: sender.arrive(packet))
+    forward, backward = Path(clock, rng, plan.forward), Path(clock, rng, plan.backward)
     receiver = ReceiverEnd(plan, clock, rng, backward.send)
     sender = SenderEnd(plan, content, clock, forward.send)
+    forward.deliver, backward.deliver = receiver.arrive, sender.arrive
     while sender.result is None or (receiver.result is None and receiver.incoming is not None):
         assert clock.advance(), "nothing will ever happen again"
-        assert clock.events < EVENTS_MOST, "no end: events"
+        assert clock.events < plan.events_most, "no end: events"
         assert clock.now - clock.start_us < SECONDS_MOST * 1_000_000, "no end: time"
         if sender.result is None:
             _check_slots(sender, receiver)

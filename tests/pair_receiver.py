@@ -158,7 +158,7 @@ class ReceiverEnd:
 
     def __init__(self, plan: Plan, clock: Clock, rng: Random, send: Callable[[bytes], None]) -> None:
         self.result: TowlineError | str | None = None
-        self.sink = MemorySink()
+        self.sink = plan.make_sink()
         self.deliveries: dict[int, TwinDelivery] = {}
         self.incoming: Incoming | None = None
         self._plan = plan

@@ -4,23 +4,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from random import Random
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tests import twins
+from tests.twin_memory import Records, State
 from towline.errors import IntegrityError, MalformedError, PeerError, StalledError, TowlineError, UnconfirmedError
 from towline.protocol.closing import CLOSES, Farewell, Liveness, abort, close
 from towline.protocol.loss import RoundTrip
 from towline.protocol.opening import Accepted, Caller, Offer
 from towline.protocol.sender import Acknowledged, LaneSender, Schedule
-from towline.protocol.window import Indices, unpack_ranges
+from towline.protocol.window import unpack_ranges
 from towline.slots import Slots, gather
 from towline.transfer.filler import LaneFiller
 from towline.transfer.stream import Entry, OutgoingStream
 from towline.transmit.acknowledgements import RingAcknowledgements, SharedAcknowledgements
-from towline.wire import Flag, Kind, Message, decode_untrusted, encode
+from towline.wire import Flag, Kind, Message, decode_untrusted, encode, reason_untrusted
 
 if TYPE_CHECKING:
     from tests.fake_path import Clock
@@ -28,8 +30,7 @@ if TYPE_CHECKING:
     from towline.kernel.memory import Ring
 
 Send = Callable[[bytes], None]
-STATE_ARRAYS: dict[str, type[np.generic]] = {"acknowledged": np.uint64, "shown_us": np.uint32}
-RECORD = np.dtype([("kind", "u2"), ("flags", "u2"), ("first", "u4"), ("count", "u4")])
+STAMP_EVERY = 32  # as in transmit.h
 
 
 class MemorySource:
@@ -42,58 +43,13 @@ class MemorySource:
         self.mtime_ns = 0
         self._content = np.frombuffer(content, np.uint8)
 
-    def read_into(self, views: list[np.ndarray], offset: int) -> None:  # type: ignore[type-arg]
+    def read_into(self, views: list[NDArray[np.uint8]], offset: int) -> None:
         for view in views:
             view[:] = self._content[offset : offset + len(view)]
             offset += len(view)
 
     def close(self) -> None:
         """Nothing to let go."""
-
-
-class State:
-    """The twin as the mapped struct sender_state that it stands for."""
-
-    def __init__(self, twin: twins.Acknowledgements) -> None:
-        self._twin = twin
-
-    def __getitem__(self, name: str) -> Any:
-        value = getattr(self._twin, name)
-        return Words(value, STATE_ARRAYS[name]) if name in STATE_ARRAYS else value
-
-
-class Words:
-    """A ring of words that is indexed by an array of their numbers."""
-
-    def __init__(self, words: list[int], kind: type[np.generic]) -> None:
-        self._words = words
-        self._kind = kind
-
-    def __len__(self) -> int:
-        return len(self._words)
-
-    def __getitem__(self, numbers: Indices) -> NDArray[Any]:
-        return np.array([self._words[number] for number in numbers.tolist()], self._kind)
-
-
-class Records:
-    """The sender's ring buffer on delivery ring: XDP submits, the process takes batches."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._waiting: list[tuple[int, int, int, int]] = []
-
-    def submit(self, kind: int, flags: int, first: int, count: int) -> bool:
-        if len(self._waiting) >= self._most:
-            return False
-        self._waiting.append((kind, flags, first, count))
-        return True
-
-    def batch(self, most: int) -> tuple[NDArray[Any], None]:
-        return np.array(self._waiting[:most], RECORD), None
-
-    def release(self, count: int) -> None:
-        del self._waiting[:count]
 
 
 class Lane:
@@ -138,6 +94,9 @@ class Lane:
         self._sent: dict[int, bytes] = {}  # what each index stood for when it left first
         self._nacks: list[Message] = []
         self._burst = plan.burst
+        self._busy_until_us = clock.now
+        self._plan = plan
+        self._rng = Random(plan.seed)
         self._clock = clock
         self._send = send
 
@@ -148,6 +107,8 @@ class Lane:
     def turn(self) -> bool:
         """One round, as transfer/lane.py has it; whether anything was sent."""
         rules, now = self.rules, self._clock.now
+        if now < self._busy_until_us:
+            return False
         self._hear(now)
         self._filler.fill(min(rules.limit, rules.next_new + self._burst))
         rules.filled(self._filler.filled_to, end=self._filler.end)
@@ -165,6 +126,8 @@ class Lane:
     def next_wakeup(self) -> int:
         """When the next turn may have something to do."""
         now = self._clock.now
+        if now < self._busy_until_us:
+            return self._busy_until_us
         wakeup = self.rules.next_wakeup(now)
         assert wakeup > now, "a sender that has nothing to send, and does not sleep"
         return min(wakeup, now + 10_000) if self.rules.finished_sending else wakeup
@@ -198,15 +161,30 @@ class Lane:
         now = self._clock.now
         self._check(schedule)
         self.twin.sent_end = max(self.rules.next_new, int(schedule.indices[-1]) + 1) & 0xFFFFFFFF
-        stamp = now & 0xFFFFFFFF or 1
-        for index, flags in zip(schedule.indices.tolist(), schedule.flags.tolist(), strict=True):
+        count = len(schedule)
+        if self._rng.random() < self._plan.interrupted:
+            count = self._rng.randrange(count)  # a signal
+        stamp, each_us = 0, self._plan.sender_packet_us
+        for entry, (index, flags) in enumerate(zip(schedule.indices.tolist(), schedule.flags.tolist(), strict=True)):
+            if entry == count:
+                break
+            if entry % STAMP_EVERY == 0 or flags & Flag.FLUSH:
+                stamp = (now + entry * each_us) & 0xFFFFFFFF or 1
             payload = gather(self._slots.pieces(index, 0, int(self._lengths[index % self._slots.window])))
             known = self._sent.setdefault(index, payload)
             stale = index < self.rules.limit - self._slots.window
             assert stale or known == payload, f"packet {index} leaves with another packet's bytes"
-            self._send(twins.data_packet(self.session, index, payload, flags, stamp))
-        self.packets_sent += len(schedule)
-        self.rules.sent(schedule, len(schedule), now, now)
+            packet = twins.data_packet(self.session, index, payload, flags, stamp)
+            self._send_later(packet, now + entry * each_us)
+        self.packets_sent += count
+        self._busy_until_us = now + count * each_us
+        self.rules.sent(schedule, count, now, self._busy_until_us)
+
+    def _send_later(self, packet: bytes, when_us: int) -> None:
+        if when_us <= self._clock.now:
+            self._send(packet)
+        else:
+            self._clock.at(when_us, lambda: self._send(packet))
 
     def _check(self, schedule: Schedule) -> None:
         """What holds of every burst."""
@@ -285,11 +263,15 @@ class SenderEnd:
         if not self.lanes:
             self._call()
         for _ in range(1000):
-            if self.result is not None or not any([lane.turn() for lane in self.lanes]):
+            if self.result is not None or not self._turn():
                 break
         else:
             raise AssertionError("a sender that never stops sending")
         self._watch(now)
+
+    def _turn(self) -> bool:
+        sent = [lane.turn() for lane in self.lanes]
+        return any(sent)
 
     def _call(self) -> None:
         for message in self._caller.next(self._clock.now):
@@ -315,7 +297,7 @@ class SenderEnd:
             case Kind.NACK:
                 lane.nack(message)
             case Kind.ABORT:
-                raise PeerError("aborted")
+                raise PeerError("aborted", reason_untrusted(message.fields["reason"]))
             case Kind.DONE:
                 self._confirmed(message)
 

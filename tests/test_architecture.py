@@ -54,9 +54,7 @@ def test_imports__lead_down_only() -> None:
     found = []
     for path in sorted(SOURCES.rglob("*.py")):
         parts = path.relative_to(SOURCES.parent).with_suffix("").parts
-        found += forbidden(
-            ".".join(part for part in parts if part != "__init__"), ast.parse(path.read_text())
-        )
+        found += forbidden(".".join(part for part in parts if part != "__init__"), ast.parse(path.read_text()))
     assert found == []
 
 

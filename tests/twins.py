@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -49,6 +49,8 @@ def payload_sum(body: bytes) -> int:
 
 def header_check(packet: bytes, total: int) -> int:
     """check.h's mixing over the first 20 bytes of a packet and the sum of its payload."""
+    first: int
+    second: int
     first, second = _MIXED.unpack_from(packet)
     third = int.from_bytes(packet[16:20]) << 32 | total
     mixed = first * 0x9E3779B97F4A7C15 & ONES
@@ -158,9 +160,7 @@ class Placement:
     def has_arrived(self, index: int) -> bool:
         if before(index, self.cursor):
             return True
-        return before(index, self.highest) and bool(
-            self.arrived[index // 64 % BITMAP_WORDS] >> index % 64 & 1
-        )
+        return before(index, self.highest) and bool(self.arrived[index // 64 % BITMAP_WORDS] >> index % 64 & 1)
 
     def mark_arrived(self, index: int) -> None:
         after = (index + 1) & 0xFFFFFFFF
@@ -242,6 +242,18 @@ class Placement:
         return verdict, None
 
 
+class Cumulative(NamedTuple):
+    """An ACK, as struct cumulative of acknowledged.h; base is the header's index, echo its timestamp."""
+
+    base: int
+    limit: int
+    highest: int
+    first: int
+    useless: int
+    words: tuple[int, ...]
+    echo: int
+
+
 @dataclass(kw_only=True)
 class Acknowledgements:
     """One struct sender_state and what the program `sender` does with an ACK or a NACK.
@@ -285,36 +297,37 @@ class Acknowledgements:
             self._negative(body, kind_flags & 0xF)
         elif length >= _ACK.size:
             words = struct.unpack_from(f">{(length - _ACK.size) // 8}Q", body, _ACK.size)
-            self._acknowledged(index, *_ACK.unpack_from(body), words, timestamp, now & 0xFFFFFFFF)
+            limit, highest, first, useless = _ACK.unpack_from(body)
+            ack = Cumulative(index, limit, highest, first, useless, words, timestamp)
+            self._acknowledged(ack, now & 0xFFFFFFFF)
         return "drop"
 
-    def _acknowledged(
-        self, base: int, limit: int, highest: int, first: int, useless: int, words: tuple[int, ...], echo: int, now: int
-    ) -> None:
-        if before(self.sent_end, highest) or before(highest, base):
+    def _acknowledged(self, ack: Cumulative, now: int) -> None:
+        base = ack.base
+        if before(self.sent_end, ack.highest) or before(ack.highest, base):
             self.impossible += 1
             return
         self.acks += 1
-        if echo and (before(self.base, base) or before(self.highest, highest)):
-            self.rtt_us = (now - echo) & 0xFFFFFFFF
+        if ack.echo and (before(self.base, base) or before(self.highest, ack.highest)):
+            self.rtt_us = (now - ack.echo) & 0xFFFFFFFF
             self.rtt_samples += 1
-        if before(self.limit, limit):
-            self.limit = limit
-        if before(self.useless, useless):
-            self.useless = useless
-        if before(base, self.base) or (first - base // 64) & WORD_MASK >= BITMAP_WORDS // 2:
+        if before(self.limit, ack.limit):
+            self.limit = ack.limit
+        if before(self.useless, ack.useless):
+            self.useless = ack.useless
+        if before(base, self.base) or (ack.first - base // 64) & WORD_MASK >= BITMAP_WORDS // 2:
             return
-        words = words[:ACK_WORDS_MOST]
-        if words and first == base // 64:
+        words = ack.words[:ACK_WORDS_MOST]
+        if words and ack.first == base // 64:
             words = (words[0] & ONES << base % 64, *words[1:])  # below base: another index's place
         if self.ring:
-            if not self._expand(base, first, words, echo):
+            if not self._expand(base, ack.first, words, ack.echo):
                 self.ring_full += 1
                 return
         else:
-            self._merge(base, first, words, echo)
-        if before(self.highest, highest):
-            self.highest = highest
+            self._merge(base, ack.first, words, ack.echo)
+        if before(self.highest, ack.highest):
+            self.highest = ack.highest
 
     def _negative(self, body: bytes, flags: int) -> None:
         if flags & Flag.FULL:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""receiver.bpf.c and sender.bpf.c, loaded as delivery/xdp.py and transmit/live.py do it, run on one packet at a time."""
+"""receiver.bpf.c and sender.bpf.c, loaded as delivery/xdp.py and transmit/live.py do it, and run on single packets."""
 
 from __future__ import annotations
 
@@ -50,14 +50,18 @@ class Session:
         """Delivery direct: the slots, shape (window, payload_size)."""
         return self.delivery.slots.rows()
 
-    def records(self) -> list[tuple[int, int, bytes]]:
-        """Delivery ring: what is in the ring, as (index, length, committed bytes); it is taken out."""
+    def waiting(self) -> list[tuple[int, int, bytes]]:
+        """Delivery ring: what is in the ring, as (index, length, committed bytes)."""
         assert isinstance(self.delivery, RingDelivery)
-        ring = self.delivery._ring
-        records, keep = ring.batch(1 << 20)
+        records, keep = self.delivery._ring.batch(1 << 20)
         assert keep is None
-        found = [(int(one["index"]), int(one["length"]), one["data"][: one["placed"]].tobytes()) for one in records]
-        ring.release(len(records))
+        return [(int(one["index"]), int(one["length"]), one["data"][: one["placed"]].tobytes()) for one in records]
+
+    def records(self) -> list[tuple[int, int, bytes]]:
+        """The same, taken out."""
+        assert isinstance(self.delivery, RingDelivery)
+        found = self.waiting()
+        self.delivery._ring.release(len(found))
         return found
 
 

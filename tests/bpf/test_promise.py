@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An acknowledgement means placed: packets show it of receiver.bpf.c, and show that it fails where the order is wrong."""
+"""An acknowledgement means placed: packets show it of receiver.bpf.c, and notice where the order is wrong."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -62,7 +61,7 @@ class Hand:
     def finished(self) -> dict[str, Any]:
         """Its record, when it has ended well."""
         assert (self.wait(), self.said) == (0, "")
-        return dict(self.events[-1]["record"])
+        return dict(self.until(lambda event: event["event"] == "finished")["record"])
 
     def end(self) -> None:
         """Make sure that it is gone."""
@@ -99,12 +98,3 @@ def receiving(end: End, *arguments: str) -> Iterator[Hand]:
     with hand(end, "receive", "--interface", end.interface, *arguments) as receiver:
         receiver.until(lambda event: event["event"] == "ready")
         yield receiver
-
-
-def exists(pid: int) -> bool:
-    """Whether a process is there."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -87,4 +87,3 @@ def _cable(end: str, mac: str, between: str, side: str, queues: int) -> None:
 
 def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True)
-

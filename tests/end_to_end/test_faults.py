@@ -72,9 +72,7 @@ def test_sender__killed(path: Veth, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("side", "number"), [("sender", signal.SIGINT), ("receiver", signal.SIGTERM)])
-def test_signal__the_other_side_is_told_at_once(
-    path: Veth, folder: Path, side: str, number: signal.Signals
-) -> None:
+def test_signal__the_other_side_is_told_at_once(path: Veth, folder: Path, side: str, number: signal.Signals) -> None:
     with (
         receiving(path.receiver, "--output", str(folder)) as receiver,
         hand(path.sender, *send(path, *SLOWLY)) as sender,
@@ -186,4 +184,3 @@ def test_receive__a_full_disk_is_told_to_the_sender(path: Veth, tmp_path: Path) 
         assert list(disk.iterdir()) == []
     finally:
         subprocess.run(["umount", str(disk)], check=True)
-

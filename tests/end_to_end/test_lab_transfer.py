@@ -30,9 +30,7 @@ LONG = ["lab", "transfer", "--size", "64G", "--sink", "memory"]  # until somebod
 
 
 def towline(*arguments: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*before, *TOWLINE, *arguments], capture_output=True, text=True, check=False, timeout=120
-    )
+    return subprocess.run([*before, *TOWLINE, *arguments], capture_output=True, text=True, check=False, timeout=120)
 
 
 def records(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
@@ -72,9 +70,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
 def running(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     """A transfer under way that would take long; its seed tells its processes from all others."""
     seed = f"--seed={os.getpid()}"
-    with subprocess.Popen(
-        [*TOWLINE, *LONG, seed], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as lab:
+    with subprocess.Popen([*TOWLINE, *LONG, seed], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as lab:
         try:
             assert eventually(lambda: any(_is_sending(pid) for pid in processes_with(seed)))
             yield lab
@@ -95,9 +91,7 @@ def _temporary() -> set[Path]:
 
 @pytest.mark.parametrize("delivery", ["direct", "ring"])
 def test_transfer__one_record_a_repetition_and_nothing_else(delivery: str) -> None:
-    found = records(
-        towline("lab", "transfer", "--size", "8M", "--delivery", delivery, "--repetitions", "2", "--json")
-    )
+    found = records(towline("lab", "transfer", "--size", "8M", "--delivery", delivery, "--repetitions", "2", "--json"))
     assert [one["repetition"] for one in found] == [0, 1]
     for one in found:
         assert tuple(one) == record.FIELDS
@@ -143,9 +137,7 @@ def test_demo__shows_a_table_and_checks(tmp_path: Path) -> None:
 
 
 def _rows(table: str) -> list[list[str]]:
-    return [
-        [word.strip() for word in line.strip("│").split("│")] for line in table.splitlines() if "│" in line
-    ]
+    return [[word.strip() for word in line.strip("│").split("│")] for line in table.splitlines() if "│" in line]
 
 
 def test_transfer__a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
@@ -179,9 +171,7 @@ def test_transfer__without_clang_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=str)
-def test_transfer__a_signal_leaves_nothing(
-    running: subprocess.Popen[str], number: signal.Signals, code: int
-) -> None:
+def test_transfer__a_signal_leaves_nothing(running: subprocess.Popen[str], number: signal.Signals, code: int) -> None:
     seed = f"--seed={os.getpid()}"
     assert things_of(running.pid)
     running.send_signal(number)

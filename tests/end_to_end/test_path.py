@@ -20,7 +20,7 @@ from towline.lab import verify
 pytestmark = pytest.mark.usefixtures("namespaces")
 
 MIB = 1 << 20
-LONG_BYTES = 512 * MIB  # half a second: long enough for a test to meddle with it
+LONG_BYTES = 1024 * MIB  # half a second or more: long enough for a test to meddle with it
 DARK_S = 1.0
 
 

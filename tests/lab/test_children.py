@@ -47,9 +47,7 @@ def test_children__events_come_whole_however_they_are_cut() -> None:
         heard.append((child.side, event))
 
     with children() as family:
-        family.start(
-            "a", shell(f"printf '%s' '{READY[:9]}'; sleep 0.1; printf '%s\\n%s\\n' '{READY[9:]}' '{FAILED}'")
-        )
+        family.start("a", shell(f"printf '%s' '{READY[:9]}'; sleep 0.1; printf '%s\\n%s\\n' '{READY[9:]}' '{FAILED}'"))
         family.wait_until(family.all_ended, 10, note)
     assert [(side, type(event)) for side, event in heard] == [("a", events.Ready), ("a", events.Failed)]
 

@@ -47,9 +47,7 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def play(
-    monkeypatch: pytest.MonkeyPatch, *, receiver: str = GOOD_RECEIVER, sender: str = GOOD_SENDER
-) -> None:
+def play(monkeypatch: pytest.MonkeyPatch, *, receiver: str = GOOD_RECEIVER, sender: str = GOOD_SENDER) -> None:
     parts = {"receive": receiver, "send": sender}
 
     def command(*arguments: str) -> list[str]:

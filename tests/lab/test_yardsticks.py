@@ -114,8 +114,8 @@ def test_measure__without_offloads_each_frame_is_one_segment(name: str) -> None:
     found = YARDSTICKS[name](Job(source=SIZE_BYTES, offloads=False))
     assert tuple(found) == job.FIELDS
     assert (found["yardstick"], found["offloads"], found["congestion"]) == (name, False, "cubic")
-    assert found["frames_sent"] >= SIZE_BYTES / SEGMENT_BYTES
-    assert 0 < found["file_bytes"] <= SIZE_BYTES + (1 << 17)
+    assert found["frames_sent"] >= found["file_bytes"] / SEGMENT_BYTES
+    assert 0 < found["file_bytes"] <= SIZE_BYTES + (1 << 17)  # iperf3 sends blocks of 128 KiB
     assert found["goodput_gbps"] == pytest.approx(found["file_bytes"] * 8e-9 / found["seconds"])
 
 
@@ -129,7 +129,7 @@ def test_measure__with_offloads_many_segments_are_one_frame(name: str) -> None:
 @pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("name", YARDSTICKS)
 def test_measure__an_end_that_fails_is_named(name: str) -> None:
-    with pytest.raises(RunError, match="(receiver|sender) of the run ended: .*o such file"):
+    with pytest.raises(RunError, match=r"(receiver|sender) of the run ended: .*([Nn]o such file|not supported)"):
         YARDSTICKS[name](Job(source=SIZE_BYTES, congestion="none-such"))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -44,6 +45,64 @@ def test_veth__two_at_a_time_do_not_meet() -> None:
         names = {end.namespace for path in (one, other) for end in (path.sender, path.receiver)}
         assert len(names) == 4
         assert names <= set(netns.listnetns())
+
+
+def features(end: veth.End) -> dict[str, str]:
+    """What `ethtool` says of an end's offloads: on or off, by name."""
+    command = end.command("ethtool", "--show-features", end.interface)
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[1:]
+    return {name.strip(): words.split()[0] for name, _, words in (line.partition(":") for line in lines)}
+
+
+def test_veth__has_addresses_only_where_they_were_asked_for() -> None:
+    with veth.veth() as path:
+        assert (path.sender.address, path.receiver.address) == (None, None)
+    with veth.veth(addressed=True) as path:
+        for near, far in ((path.sender, path.receiver), (path.receiver, path.sender)):
+            assert near.address != far.address
+            route = near.command("ip", "-json", "route", "get", str(far.address))
+            said = json.loads(subprocess.run(route, capture_output=True, check=True).stdout)
+            assert (said[0]["dev"], said[0]["prefsrc"]) == (near.interface, near.address)
+
+
+def test_veth__offloads_are_on_unless_they_were_not_wanted() -> None:
+    names = ("tcp-segmentation-offload", "generic-segmentation-offload", "tx-checksumming")
+    for offloads, word in ((True, "on"), (False, "off")):
+        with veth.veth(offloads=offloads) as path:
+            for end in (path.sender, path.receiver):
+                assert [features(end)[name] for name in names] == [word] * 3
+
+
+CALL = """
+import socket
+with socket.socket(type=socket.SOCK_DGRAM) as caller:
+    for _ in range(3):
+        caller.sendto(b"anybody there?", ("{address}", 9))
+"""
+
+
+def test_frames_sent__counts_what_leaves_this_end() -> None:
+    with veth.veth(addressed=True) as path:
+        before = path.sender.frames_sent()
+        call = CALL.format(address=path.receiver.address)
+        subprocess.run(path.sender.command(sys.executable, "-c", call), check=True)
+        assert path.sender.frames_sent() - before >= 3
+
+
+HANDLED = """
+import signal, sys
+from towline.lab.environments.veth import veth
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+for _ in range(10):
+    with veth():
+        pass
+"""
+
+
+def test_veth__a_handler_for_sigterm_is_not_the_childrens() -> None:
+    # What helps to make the namespaces is a forked child, ended by SIGTERM; it must not clean up for us.
+    done = subprocess.run([sys.executable, "-c", HANDLED], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_veth__is_gone_after_an_exception() -> None:
