@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from benchmarks.bench import Bench, Say, bench
+from benchmarks.bench import CONGESTION, Bench, Say, bench
 from benchmarks.figures import memory, missed, results
 from benchmarks.report import report
 from towline.errors import TowlineError
@@ -33,7 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = _parser().parse_args(arguments)
         rounds, size_bytes = QUICK if said.quick else FULL
         with _progress() as say:
-            found = bench(rounds=said.rounds or rounds, size_bytes=said.size or size_bytes, seed=said.seed, say=say)
+            found = bench(
+                rounds=said.rounds or rounds,
+                size_bytes=said.size or size_bytes,
+                seed=said.seed,
+                congestion=said.congestion,
+                say=say,
+            )
     except TowlineError as error:
         print(f"bench: {error}", file=sys.stderr)
         return error.exit_code
@@ -75,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=_positive, help="how often everybody runs (default: 5)")
     parser.add_argument("--size", type=_size, help="bytes of each run, as 256M or 1G (default: 1G)")
     parser.add_argument("--seed", type=int, default=0, help="of the random bytes; each round adds its number")
+    parser.add_argument("--congestion", default=CONGESTION, help="TCP's control algorithm (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="one round of 128M: does everything run?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every record and figure to a file")
     parser.add_argument(

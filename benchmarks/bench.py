@@ -21,6 +21,7 @@ from towline.kernel.clang import find_clang
 from towline.lab import leftovers, machine
 
 LARGER_TIMES = 4
+CONGESTION = "cubic"  # see lab/yardsticks/job.py
 FOLDER_TIMES = 3  # the source, the pages that are warmed, the copy
 
 Say = Callable[[str], None]
@@ -35,16 +36,16 @@ class Bench:
     larger: dict[str, Record]
 
 
-def bench(*, rounds: int, size_bytes: int, seed: int, say: Say) -> Bench:
-    """Run it all; `say` hears what is being done.
+def bench(*, rounds: int, size_bytes: int, seed: int, say: Say, congestion: str = CONGESTION) -> Bench:
+    """Run it all; `say` hears what is being done. `congestion`: TCP's control algorithm.
 
     Raises what a run raises, and FileError where memory-backed storage has no room.
     """
-    found = conditions(rounds=rounds, size_bytes=size_bytes, seed=seed)
+    found = conditions(rounds=rounds, size_bytes=size_bytes, seed=seed, congestion=congestion)
     measured: list[dict[str, Record]] = []
     _require_room(FOLDER_TIMES * size_bytes)
     with leftovers.temporary_folder(FOLDER_TIMES * size_bytes) as folder:
-        course = Course(size_bytes=size_bytes, folder=folder, seed=seed)
+        course = Course(size_bytes=size_bytes, folder=folder, seed=seed, congestion=congestion)
         for number in range(rounds):
             measured.append({})
             for name, measure in CONTESTANTS.items():
@@ -55,7 +56,7 @@ def bench(*, rounds: int, size_bytes: int, seed: int, say: Say) -> Bench:
     return Bench(conditions=found, rounds=measured, larger=larger)
 
 
-def conditions(*, rounds: int, size_bytes: int, seed: int) -> dict[str, Any]:
+def conditions(*, rounds: int, size_bytes: int, seed: int, congestion: str) -> dict[str, Any]:
     """What has to be known of a measurement before one may believe it."""
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -68,6 +69,8 @@ def conditions(*, rounds: int, size_bytes: int, seed: int) -> dict[str, Any]:
         "clang": find_clang().version,
         "payload_size": PAYLOAD_BYTES,
         "mtu": MTU,
+        "congestion": congestion,
+        "congestion_default": _congestion_default(),
         "size_bytes": size_bytes,
         "rounds": rounds,
         "seeds": [seed + number for number in range(rounds)],
@@ -79,7 +82,7 @@ def _larger(*, size_bytes: int, seed: int, say: Say) -> dict[str, Record]:
     found = {}
     room = shutil.disk_usage(leftovers.MEMORY_FOLDER).free > (FOLDER_TIMES + 1) * size_bytes
     with leftovers.temporary_folder(FOLDER_TIMES * size_bytes if room else 0) as folder:
-        course = Course(size_bytes=size_bytes, folder=folder, seed=seed)
+        course = Course(size_bytes=size_bytes, folder=folder, seed=seed, congestion=CONGESTION)
         for name in LARGER:
             if room or "file" not in name:
                 say(f"memory, with {LARGER_TIMES} times the bytes: {name}")
@@ -92,6 +95,13 @@ def _require_room(size_bytes: int) -> None:
     if free_bytes < size_bytes:
         problem = f"has {free_bytes >> 20} MiB free and needs {size_bytes >> 20}: choose a smaller --size"
         raise FileError(leftovers.MEMORY_FOLDER, problem)
+
+
+def _congestion_default() -> str | None:
+    """What TCP uses here where nobody asks for something else."""
+    with suppress(OSError):
+        return Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+    return None
 
 
 def _commit() -> str | None:

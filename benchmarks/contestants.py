@@ -26,9 +26,9 @@ Measure = Callable[["Course", int], Record]  # the course, the number of the rou
 class Course:
     """The bytes that all contestants move: so many from memory, or a file of so many in memory-backed storage."""
 
-    def __init__(self, *, size_bytes: int, folder: Path, seed: int) -> None:
-        """`folder`: with room for three times the bytes."""
-        self.size_bytes, self.seed = size_bytes, seed
+    def __init__(self, *, size_bytes: int, folder: Path, seed: int, congestion: str) -> None:
+        """`folder`: with room for three times the bytes; `congestion`: TCP's control algorithm."""
+        self.size_bytes, self.seed, self.congestion = size_bytes, seed, congestion
         self.output = folder / "received"
         self.output.mkdir()
         self._source = folder / "source"
@@ -81,20 +81,23 @@ def _bare(*, lanes: int = 1, delivery: bare.Delivery = "direct") -> Measure:
     return measure
 
 
-def _iperf3(*, offloads: bool) -> Measure:
-    def measure(course: Course, number: int) -> Record:
-        return iperf3.measure(Job(source=course.size_bytes, offloads=offloads, mtu=MTU, repetition=number))
+def _job(course: Course, source: Path | int, number: int, offloads: bool) -> Job:
+    return Job(
+        source=source,
+        offloads=offloads,
+        congestion=course.congestion,
+        mtu=MTU,
+        repetition=number,
+        output=course.output,
+    )
 
-    return measure
+
+def _iperf3(*, offloads: bool) -> Measure:
+    return lambda course, number: iperf3.measure(_job(course, course.size_bytes, number, offloads))
 
 
 def _sendfile(*, offloads: bool) -> Measure:
-    def measure(course: Course, number: int) -> Record:
-        source = course.file()
-        job = Job(source=source, offloads=offloads, mtu=MTU, repetition=number, output=course.output)
-        return tcp.measure(job)
-
-    return measure
+    return lambda course, number: tcp.measure(_job(course, course.file(), number, offloads))
 
 
 # What is compared stands next to each other: a machine that slows down slows both.

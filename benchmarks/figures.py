@@ -146,7 +146,7 @@ def _result(rounds: Sequence[Round], figure: Figure) -> Result:
         condition = ratio(rounds, figure.where.ours, figure.where.theirs)
         if condition.median is None or condition.median < figure.where.least:
             seen = "-" if condition.median is None else f"{condition.median:.2f}"
-            note = f"the loop is at {seen}, not at {figure.where.least:g}"
+            note = f"loop at {seen} < {figure.where.least:g}"
             verdicts = ["not asked", "not asked"]
     return Result(figure=figure, ratio=measured, must=verdicts[0], aim=verdicts[1], note=note)
 

@@ -47,6 +47,7 @@ def _conditions(found: dict[str, Any]) -> Table:
         ("towline", f"{found['version']}, commit {found['commit'] or 'unknown'}"),
         ("compiled by", found["clang"]),
         ("each run", f"{size} bytes, payload {found['payload_size']}, MTU {found['mtu']}, new interfaces"),
+        ("TCP", f"{found['congestion']} (this machine's default: {found['congestion_default'] or 'unknown'})"),
         ("rounds", f"{found['rounds']}, everybody once in each; seeds {_seeds(found['seeds'])}"),
     ):
         table.add_row(name, Text(value))
@@ -59,8 +60,10 @@ def _seeds(seeds: list[int]) -> str:
 
 def _warnings(bench: Bench) -> Iterable[Text]:
     found = bench.conditions
-    if max(found["load_before"], found["load_after"]) > BUSY:
-        yield Text("The machine was busy with something else: take no figure for more than a hint.", style="yellow")
+    loads = [record.get("load") or 0.0 for each in bench.rounds for record in each.values()]
+    if busy := sum(load > BUSY for load in loads):
+        said = f"The machine was busy with something else before {busy} of {len(loads)} runs: these are hints."
+        yield Text(said, style="yellow")
     if found["rounds"] < ROUNDS_LEAST:
         yield Text(f"Fewer than {ROUNDS_LEAST} rounds: the spread says little.", style="yellow")
     for number, each in enumerate(bench.rounds):

@@ -43,6 +43,7 @@ def actors(turns: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch) -
                 "file_bytes": course.size_bytes,
                 "verified": True,
                 "void": False,
+                "load": 0.5,
             }
 
         return measure
@@ -79,6 +80,7 @@ def test_main__prints_the_tables_and_writes_the_records(tmp_path: Path, capsys: 
     said = capsys.readouterr()
     assert all(name in said.out for name in CONTESTANTS)
     assert "Fewer than 5 rounds" in said.out
+    assert f"before {2 * len(CONTESTANTS)} of {2 * len(CONTESTANTS)} runs" in said.out
     assert "2.00 (2.00 to 2.00)" in said.out
     assert "round 2 of 2: towline, ring" in said.err
     written = json.loads(path.read_bytes())
@@ -116,7 +118,7 @@ def test_main__no_room_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_file__is_made_once_and_of_the_seed(tmp_path: Path) -> None:
-    course = Course(size_bytes=(1 << 20) + 5, folder=tmp_path, seed=1)
+    course = Course(size_bytes=(1 << 20) + 5, folder=tmp_path, seed=1, congestion="cubic")
     assert list(tmp_path.iterdir()) == [course.output]
     first = course.file()
     content, made = first.read_bytes(), first.stat().st_mtime_ns
@@ -124,7 +126,7 @@ def test_file__is_made_once_and_of_the_seed(tmp_path: Path) -> None:
     assert (course.file(), first.stat().st_mtime_ns) == (first, made)
     assert {path.name for path in tmp_path.iterdir()} == {"source", "received"}
     (tmp_path / "other").mkdir()
-    other = Course(size_bytes=(1 << 20) + 5, folder=tmp_path / "other", seed=2)
+    other = Course(size_bytes=(1 << 20) + 5, folder=tmp_path / "other", seed=2, congestion="cubic")
     assert other.file().read_bytes() != content
 
 

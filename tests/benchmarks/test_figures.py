@@ -58,7 +58,7 @@ def test_results__must_and_aim(ours: float, verdicts: tuple[str, str]) -> None:
 def test_results__is_not_asked_for_where_the_loop_does_not_get_there() -> None:
     figure = Figure(ours="a", theirs="b", least=2.0, where=Condition(ours="loop", theirs="b", least=2.7))
     (slow,) = results(rounds(a=[1.0], b=[1.0], loop=[2.6]), [figure])
-    assert (slow.must, slow.note) == ("not asked", "the loop is at 2.60, not at 2.7")
+    assert (slow.must, slow.note) == ("not asked", "loop at 2.60 < 2.7")
     (fast,) = results(rounds(a=[1.0], b=[1.0], loop=[2.7]), [figure])
     assert (fast.must, fast.note) == ("missed", "")
 

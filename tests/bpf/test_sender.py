@@ -262,8 +262,9 @@ def test_rtt__only_from_acks_that_advance(sender: SenderProgram, delivery: str) 
     assert int(pair.state["rtt_histogram"].sum()) == 2
 
 
-def test_shown_us__is_the_echo_that_last_showed_a_word(sender: SenderProgram) -> None:
-    pair = SenderPair(sender, window=1024)
+@BOTH
+def test_shown_us__is_the_echo_that_last_showed_a_word(sender: SenderProgram, delivery: str) -> None:
+    pair = SenderPair(sender, delivery=delivery, window=1024)
     pair.sent(1024)
     pair.ack(0, 320, 0, 0, 0, 0, 0, timestamp=1000)
     pair.ack(0, 320, 1, first=3, timestamp=2000)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A path with a middle that loses, damages or goes dark, and whose cables can be pulled.
+"""A path with a middle that loses, damages or goes dark.
 
 namespace ...a       namespace ...m                          namespace ...b
 tl0 02:..:0a  <-->  left --(XDP_REDIRECT, both ways)-- right  <-->  tl0 02:..:0b
@@ -34,15 +34,6 @@ class Middle:
     receiver: End
     forward: Any
     backward: Any
-    namespace: str
-
-    def pull(self, side: str) -> None:
-        """Pull the cable of the `left` (the sender's) or of the `right`."""
-        _ip("-n", self.namespace, "link", "set", side, "down")
-
-    def plug(self, side: str) -> None:
-        """Put it in again."""
-        _ip("-n", self.namespace, "link", "set", side, "up")
 
 
 @contextmanager
@@ -68,7 +59,6 @@ def middle(*, queues: int = 1) -> Iterator[Middle]:
             receiver=End(namespace=far, interface=INTERFACE, mac=RECEIVER_MAC),
             forward=forward,
             backward=backward,
-            namespace=between,
         )
 
 

@@ -19,9 +19,10 @@ from tests.end_to_end.hand import Hand, hand, receiving
 from tests.namespaces import inside
 from towline.errors import FileError, NoReceiverError, PeerError, PermissionsError, UnsupportedError
 from towline.kernel.clang import compile_program
-from towline.kernel.program import Object, attach
-from towline.lab.environments.veth import Path as Veth
 from towline.kernel.link import interface
+from towline.kernel.program import Object, attach
+from towline.lab import verify
+from towline.lab.environments.veth import Path as Veth
 
 SLOWLY = ("--size", "1G", "--pipelining", "0", "--acc", "1")  # stop and wait: minutes, unless somebody ends it
 TIMEOUT_S = 2
@@ -39,6 +40,12 @@ def complaint(running: Hand) -> str:
     assert running.said.startswith("towline: ")
     assert running.said.count("\n") == 1
     return running.said
+
+
+def set_link(path: Veth, side: str, state: str) -> None:
+    """Take one side's interface down or up."""
+    namespace = getattr(path, side).namespace
+    subprocess.run(["ip", "-n", namespace, "link", "set", path.sender.interface, state], check=True)
 
 
 def test_receiver__killed(path: Veth, folder: Path) -> None:
@@ -94,22 +101,49 @@ def test_send__no_receiver(path: Veth) -> None:
         assert f"No receiver answered at {path.target} within {TIMEOUT_S} s" in complaint(sender)
 
 
-def test_receive__goes_on_after_a_sender_that_died(path: Veth, folder: Path) -> None:
-    with (
-        receiving(path.receiver, "--output", str(folder), "--keep", *SOON) as receiver,
-        hand(path.sender, *send(path, *SLOWLY, *SOON)) as first,
-    ):
-        receiver.under_way()
-        os.kill(first.pid, signal.SIGKILL)
-        first.wait(5)
+def test_receive__goes_on_after_a_sender_that_gave_up(path: Veth, folder: Path) -> None:
+    with receiving(path.receiver, "--output", str(folder), "--keep") as receiver:
+        with hand(path.sender, *send(path, *SLOWLY)) as first:
+            receiver.under_way()
+            os.kill(first.pid, signal.SIGTERM)
+            first.wait(5)
+        failed = receiver.until(lambda event: event["event"] == "failed")
+        assert "the sender gave up" in failed["reason"]
         with hand(path.sender, *send(path, "--size", "1M", "--seed", "7")) as second:
             second.finished()
-        failed = receiver.until(lambda event: event["event"] == "failed", SOON_ENOUGH_S)
-        assert "died" in failed["reason"]
         assert [one.name for one in folder.iterdir()] == [f"random-{1 << 20}-7"]
 
 
+@pytest.mark.parametrize("side", ["sender", "receiver"])
+def test_link__is_down_for_a_while(path: Veth, folder: Path, side: str) -> None:
+    """Its own sockets fail meanwhile, and the other side has no carrier, as where a cable is pulled."""
+    with (
+        receiving(path.receiver, "--output", str(folder)) as receiver,
+        hand(path.sender, *send(path, "--size", "512M")) as sender,
+    ):
+        sender.under_way()
+        set_link(path, side, "down")
+        time.sleep(0.5)
+        set_link(path, side, "up")
+        assert sender.process.poll() is None
+        assert sender.finished()["retransmissions"] > 0
+        receiver.finished()
+    (arrived,) = folder.iterdir()
+    assert verify.same(verify.source_chunks(1 << 29, 0), arrived)
+
+
 # ---- what is in the way
+
+
+@pytest.mark.parametrize("side", ["sender", "receiver"])
+def test_by_hand__link_down(path: Veth, folder: Path, side: str) -> None:
+    set_link(path, side, "down")
+    words = send(path, "--size", "1M")
+    if side == "receiver":
+        words = ["receive", "--interface", path.receiver.interface, "--output", str(folder)]
+    with hand(getattr(path, side), *words) as running:
+        assert running.wait() == FileError.exit_code
+        assert f"ip link set dev {path.sender.interface} up" in complaint(running)
 
 
 def test_receive__hook_taken(path: Veth, folder: Path) -> None:

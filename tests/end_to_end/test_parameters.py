@@ -50,9 +50,11 @@ def keeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[veth.Path
     if os.geteuid() != 0:
         pytest.skip("needs root (CAP_SYS_ADMIN and CAP_NET_ADMIN for namespaces, CAP_BPF for programs)")
     folder = tmp_path_factory.mktemp("received")
-    with veth.veth(lanes=2, mtu=3394) as path:
-        with receiving(path.receiver, "--output", str(folder), "--keep") as receiver:
-            yield path, receiver, folder
+    with (
+        veth.veth(lanes=2, mtu=3394) as path,
+        receiving(path.receiver, "--output", str(folder), "--keep") as receiver,
+    ):
+        yield path, receiver, folder
 
 
 @pytest.mark.parametrize("case", SENDERS)

@@ -20,8 +20,8 @@ from towline.lab import verify
 pytestmark = pytest.mark.usefixtures("namespaces")
 
 MIB = 1 << 20
-LONG_BYTES = 1024 * MIB  # half a second or more: long enough for a test to meddle with it
-DARK_S = 1.0
+LONG_BYTES = 512 * MIB  # a third of a second or more: long enough for a test to meddle with it
+DARK_S = 0.5
 
 
 def transfer(
@@ -56,20 +56,6 @@ def test_path__dark_for_a_while(folder: Path, delivery: str) -> None:
         assert made.forward["dropped"] > 0
     assert record["seconds"] > DARK_S
     assert record["packets_sent"] == record["packets"] + record["retransmissions"]
-    assert record["retransmissions"] > 0
-
-
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_path__a_cable_is_pulled_and_put_in_again(folder: Path, side: str) -> None:
-    with middle() as made:
-
-        def pull() -> None:
-            made.pull(side)
-            time.sleep(DARK_S)
-            made.plug(side)
-
-        record = transfer(made, folder, LONG_BYTES, meddle=pull)
-    assert record["seconds"] > DARK_S
     assert record["retransmissions"] > 0
 
 

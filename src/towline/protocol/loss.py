@@ -24,22 +24,20 @@ class RoundTrip:
 
     smoothed_us: int
     least_us: int
-    variation_us: int
     samples: int = 0
 
     @classmethod
     def guess(cls, us: int) -> RoundTrip:
         """Before the first sample: what the handshake took, which has processes in it."""
-        return cls(smoothed_us=us, least_us=us, variation_us=us // 2)
+        return cls(smoothed_us=us, least_us=us)
 
     def sample(self, us: int, samples: int) -> None:
         """The latest of `samples` samples so far."""
         if samples == self.samples or not 0 < us < RTT_MOST_US:
             return
         if not self.samples:
-            self.smoothed_us, self.least_us, self.variation_us = us, us, us // 2
+            self.smoothed_us = self.least_us = us
         self.samples = samples
-        self.variation_us += (abs(self.smoothed_us - us) - self.variation_us) // 4
         self.smoothed_us += (us - self.smoothed_us) // 8
         self.least_us = min(self.least_us, us)
 
@@ -96,4 +94,5 @@ def probe_after_us(*, unanswered: bool, window_shut: bool, rtt: RoundTrip, probe
 
 def spread(started_us: int, finished_us: int, count: int) -> Indices:
     """When each of `count` packets of a burst left, between the two times: int64, ascending."""
-    return started_us + (finished_us - started_us) * np.arange(1, count + 1, dtype=np.int64) // max(count, 1)
+    step_us = (finished_us - started_us) / max(count, 1)
+    return started_us + (np.arange(1, count + 1) * step_us).astype(np.int64)

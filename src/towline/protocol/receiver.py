@@ -94,7 +94,6 @@ class LaneReceiver:
         self.first = self.drained = first
         self.end: int | None = None  # from FIN
         self.stream = stream
-        self._window = window
         self._per_block = packets_per_block(stream.block_bytes, stream.payload_size)
         self._verified: set[int] = set()  # first packets of blocks that are verified above drained
         self._asking = Asking(rtt_us)
@@ -102,7 +101,7 @@ class LaneReceiver:
     def finished(self, packets: int, stream: Stream) -> None:
         """FIN: how many packets the lane has and how long the stream is. Raises IntegrityError where they disagree."""
         end = self.first + packets
-        if stream.blocks is None or (self.end is not None and self.end != end) or end < self.drained:
+        if not stream.blocks or (self.end is not None and self.end != end) or end < self.drained:
             raise IntegrityError("the sender named two different ends of a lane")
         whole, rest = divmod(packets, self._per_block)
         last = packets_per_block(stream.bytes_of(stream.blocks - 1), stream.payload_size)

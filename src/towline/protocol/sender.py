@@ -130,19 +130,18 @@ class LaneSender:
 
     def sent(self, schedule: Schedule, count: int, started: int, finished: int) -> None:
         """The first `count` entries of a schedule have left between two times."""
-        indices, flags = schedule.indices[:count], schedule.flags[:count]
-        again = flags & AGAIN != 0
+        indices, slots = schedule.indices[:count], schedule.indices[:count] & self._window - 1
+        again = int(np.count_nonzero(schedule.flags[:count] & AGAIN))  # they stand before the new ones
         times = spread(started, finished, count)
-        self._sent_us[indices % self._window] = times
-        self._again_us[indices[again] % self._window] = times[again]
-        self.retransmissions += int(np.count_nonzero(again))
-        fresh = indices[~again]
-        if len(fresh):
-            self.next_new = int(fresh[-1]) + 1
+        self._sent_us[slots] = times
+        self._again_us[slots[:again]] = times[:again]
+        self.retransmissions += again
+        if count > again:
+            self.next_new = int(indices[-1]) + 1
+        elif count:
+            self._pressure.sent(finished)
         if len(self._reopened):
             self._reopened = np.setdiff1d(self._reopened, indices, assume_unique=True)
-        if not len(fresh) and count:
-            self._pressure.sent(finished)
         self._last_sent_us = finished
 
     # ---- what is next

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import time
@@ -14,6 +15,7 @@ from towline.wire import Message, decode_untrusted, encode
 
 BATCH_MESSAGES = 64
 LARGEST_FRAME_BYTES = 4096
+_LOST = (errno.ENETDOWN, errno.ENOBUFS)  # the link is down; no carrier, or no room
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,16 +40,20 @@ class Control:
             raise PermissionsError("a packet socket", "CAP_NET_RAW") from None
         except OSError as error:
             raise FileError(interface, error.strerror or str(error)) from error
+        if self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ENETDOWN:
+            self._socket.close()
+            raise FileError(interface, f"is down: bring it up with `ip link set dev {interface} up`")
         self._socket.setblocking(False)
 
     def send(self, message: Message, address: bytes) -> None:
-        """Send a message to an address; a full queue drops it, as the path might."""
+        """Send a message to an address; a full queue drops it, as the path might, and so does a pulled cable."""
         try:
             self._socket.send(ethernet_frame(address, self._address) + encode(message))
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            raise FileError("the interface", f"{error.strerror}: is it up?") from error
+            if error.errno not in _LOST:  # if it lasts, the silence is noticed
+                raise FileError("the interface", f"{error.strerror}: is it still there?") from error
 
     def receive(self, timeout_s: float) -> list[Letter]:
         """The messages that are there, malformed ones left out; waits at most that long for the first."""
@@ -59,7 +65,9 @@ class Control:
             except BlockingIOError:
                 break
             except OSError as error:
-                raise FileError("the interface", f"{error.strerror}: is it up?") from error
+                if error.errno == errno.ENETDOWN:  # told once when the link goes down
+                    break
+                raise FileError("the interface", f"{error.strerror}: is it still there?") from error
             if packet_type != socket.PACKET_HOST:
                 continue
             try:

@@ -16,14 +16,18 @@ from towline.transfer.control import Allowance, Control, Letter
 from towline.transfer.events import Failed, Finished, OnEvent, Progress, Ready
 from towline.transfer.files import FileSink, MemorySink, Sink
 from towline.transfer.incoming import Incoming, Stage
+from towline.transfer.record import receiver_record
 from towline.transfer.target import format_address
 from towline.transfer.usage import Usage
 from towline.transmit.live import now_us
 from towline.wire import Kind, Message
 
-POLL_S = 100e-6
+POLLS_PER_WINDOW = 16
+FASTEST_PER_SECOND = 3e9  # bytes: how soon a window can be full
+POLL_LEAST_S = 20e-6
+POLL_MOST_S = 500e-6
 QUIET_POLL_S = 2e-3
-QUIET_POLLS = 500  # at the short interval, before the long one
+QUIET_S = 0.05  # without movement, before polls become rare
 IDLE_POLL_S = 0.2
 PROGRESS_US = 100_000
 STRANGERS_PER_SECOND = 10
@@ -64,6 +68,7 @@ class _Receiving:
         self._by_session: dict[int, Incoming] = {}
         self._served = False
         self._told_us = 0
+        self._moved_us = 0
 
     def run(self) -> None:
         """Until the transfer is over, or for ever."""
@@ -92,19 +97,22 @@ class _Receiving:
                 why_not_native=link.why_not_native,
             )
         )
-        quiet = 0
         while self._keep or not self._served or self._incoming:
-            timeout = POLL_S if quiet < QUIET_POLLS else QUIET_POLL_S
-            moved = self._round(timeout if self._incoming else IDLE_POLL_S, busy=quiet == 0)
-            quiet = 0 if moved else quiet + 1
+            for letter in self._control.receive(self._poll_s()):
+                self._heed(letter)
+            for key, incoming in list(self._incoming.items()):
+                if self._step(key, incoming):
+                    self._moved_us = now_us()
 
-    def _round(self, timeout_s: float, *, busy: bool) -> bool:
-        for letter in self._control.receive(0 if busy and self._incoming else timeout_s):
-            self._heed(letter)
-        moved = False
-        for key, incoming in list(self._incoming.items()):
-            moved = self._step(key, incoming) or moved
-        return moved
+    def _poll_s(self) -> float:
+        """How long to wait for a message before the next look at what XDP has placed: often enough for the smallest
+        window, and seldom enough to leave the CPU to others."""
+        if not self._incoming:
+            return IDLE_POLL_S
+        if now_us() - self._moved_us > QUIET_S * 1e6:
+            return QUIET_POLL_S
+        window_bytes = min(one.terms.window * one.terms.payload_size for one in self._incoming.values())
+        return min(max(window_bytes / FASTEST_PER_SECOND / POLLS_PER_WINDOW, POLL_LEAST_S), POLL_MOST_S)
 
     def _step(self, key: tuple[bytes, int], incoming: Incoming) -> bool:
         now, before = now_us(), incoming.stage
@@ -115,7 +123,7 @@ class _Receiving:
             return False
         if before is Stage.RECEIVING and incoming.stage is Stage.CONFIRMED:
             self._tell_progress(incoming, now)
-            self._on_event(self._report(incoming))
+            self._on_event(self._finished(incoming))
         elif now - self._told_us >= PROGRESS_US:
             self._told_us = now
             self._tell_progress(incoming, now)
@@ -232,29 +240,7 @@ class _Receiving:
             )
         )
 
-    def _report(self, incoming: Incoming) -> Finished:
-        lanes = list(incoming.lanes.values())
-
-        def total(name: str) -> int:
-            return sum(lane.counters[name] for lane in lanes)
-
-        return Finished(
-            name=incoming.name,
-            path=str(incoming.sink.path) if incoming.sink.path else None,
-            record={
-                "datapath_receiver": "ebpf",
-                "delivery": incoming.terms.delivery,
-                "xdp_mode_receiver": self._xdp.link.mode,
-                "ring_size": self._settings.ring_size if incoming.terms.delivery == "ring" else None,
-                "useless_retransmissions": total("useless"),
-                "acks": total("acks") + sum(lane.acks for lane in lanes),
-                "nacks": sum(lane.nacks for lane in lanes),
-                "duplicates": total("duplicates"),
-                "corrupt": total("corrupt"),
-                "ring_full": total("ring_full"),
-                "out_of_window": total("out_of_window"),
-                "contended": total("contended"),
-                "malformed": total("malformed"),
-                **self._usage.record(),
-            },
-        )
+    def _finished(self, incoming: Incoming) -> Finished:
+        record = receiver_record(incoming, self._settings, self._xdp.link.mode)
+        path = str(incoming.sink.path) if incoming.sink.path else None
+        return Finished(name=incoming.name, path=path, record=record | self._usage.record())

@@ -8,8 +8,6 @@ import secrets
 import time
 from pathlib import Path
 
-import numpy as np
-
 from towline.errors import (
     IntegrityError,
     NoReceiverError,
@@ -23,13 +21,14 @@ from towline.kernel.link import Interface, interface
 from towline.protocol import closing
 from towline.protocol.closing import CLOSES, Farewell, Liveness
 from towline.protocol.loss import RoundTrip
-from towline.protocol.opening import Accepted, Caller, Offer
+from towline.protocol.opening import Accepted, Caller, Offer, Terms
 from towline.protocol.sender import LaneSender
 from towline.settings import Settings
 from towline.transfer.control import Control
 from towline.transfer.events import Finished, OnEvent, Progress, Started
 from towline.transfer.files import FileSource, RandomSource, Source
 from towline.transfer.lane import Lane
+from towline.transfer.record import sender_record
 from towline.transfer.stream import Entry, OutgoingStream
 from towline.transfer.target import Target, format_address, parse_target
 from towline.transfer.usage import Usage
@@ -39,7 +38,6 @@ from towline.transmit.live import (
     now_us,
     prepare,
     require_live_frames,
-    rtt_percentile_us,
 )
 from towline.wire import Kind, Message, reason_untrusted
 
@@ -130,7 +128,7 @@ class _Sending:
             self._abort(accepted, f"the sender gave up ({str(error) or type(error).__name__})")
             raise
         else:
-            self._on_event(self._report(accepted, transmitter, started_us))
+            self._on_event(self._finished(accepted[0].terms, transmitter, started_us))
         finally:
             for lane in self._lanes.values():
                 lane.stop()
@@ -278,38 +276,15 @@ class _Sending:
         done = size if self._finished_us is not None else self._drained_bytes()
         return Progress(done_bytes=done, total_bytes=size, seconds=seconds)
 
-    def _report(self, accepted: list[Accepted], transmitter: LiveTransmitter, started_us: int) -> Finished:
-        lanes, terms = list(self._lanes.values()), accepted[0].terms
+    def _finished(self, terms: Terms, transmitter: LiveTransmitter, started_us: int) -> Finished:
         assert self._finished_us is not None
-        first_us = min(lane.first_sent_us or self._finished_us for lane in lanes)
-        histogram = np.sum([lane.live.rtt_histogram() for lane in lanes], axis=0)
-        counters = [lane.live.counters() for lane in lanes]
-        seconds = (self._finished_us - first_us) / 1e6
-        return Finished(
-            name=self._source.name,
-            path=None,
-            record={
-                "level": ETHERNET.name,
-                "datapath_sender": "ebpf",
-                "transmit": "live",
-                "xdp_mode_sender": transmitter.link.mode,
-                "payload_size": terms.payload_size,
-                "ack_every": terms.ack_every,
-                "window": terms.window,
-                "block_bytes": terms.block_bytes,
-                "pipelining": self._settings.pipelining,
-                "lanes": len(lanes),
-                "checksum": self._settings.checksum,
-                "file_bytes": self._source.size_bytes,
-                "seconds": seconds,
-                "total_seconds": (self._finished_us - started_us) / 1e6,
-                "goodput_gbps": self._source.size_bytes * 8 / 1e9 / seconds if seconds else None,
-                "packets_sent": sum(one["sent"] for one in counters),
-                "packets": sum(lane.rules.packets for lane in lanes),
-                "retransmissions": sum(lane.rules.retransmissions for lane in lanes),
-                "redundant_copies": 0,
-                "rtt_us_p50": rtt_percentile_us(histogram, 50),
-                "rtt_us_p99": rtt_percentile_us(histogram, 99),
-                **self._usage.record(),
-            },
+        record = sender_record(
+            lanes=list(self._lanes.values()),
+            terms=terms,
+            settings=self._settings,
+            file_bytes=self._source.size_bytes,
+            xdp_mode=transmitter.link.mode,
+            started_us=started_us,
+            finished_us=self._finished_us,
         )
+        return Finished(name=self._source.name, path=None, record=record | self._usage.record())

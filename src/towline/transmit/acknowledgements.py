@@ -85,6 +85,7 @@ class RingAcknowledgements(SharedAcknowledgements):
         super().__init__(state, window, first_index)
         self._ring = ring
         self._placed = np.zeros(window, np.bool_)  # by slot, at or above front
+        self._placed_above = False  # whether any is set
         self._front = first_index
 
     def hear(self, now_us: int) -> Heard:
@@ -94,8 +95,11 @@ class RingAcknowledgements(SharedAcknowledgements):
         reopened: list[tuple[int, int]] = []
         full = False
         while len(records := self._take()):
+            if self._take_run(records):
+                continue
             acks = records["kind"] == Kind.ACK
             self._placed[unwrap_all(records["first"][acks], self._front) % self._window] = True
+            self._placed_above = True
             self._advance()
             for record in records[~acks]:  # a range of a NACK each: rare
                 full = full or bool(record["flags"] & Flag.FULL)
@@ -105,6 +109,16 @@ class RingAcknowledgements(SharedAcknowledgements):
         missing = span[~self._placed[span % self._window]]
         known = self._known(self._front, highest, missing, stamps, low, now_us)
         return Heard(known=known, reopened=tuple(reopened), ring_full=full)
+
+    def _take_run(self, records: Any) -> bool:
+        """Whether the records are what they mostly are, the next packets in order: then no slot need be marked."""
+        if self._placed_above or (records["kind"] != Kind.ACK).any():
+            return False
+        expected = np.arange(self._front, self._front + len(records)).astype(np.uint32)
+        if not np.array_equal(records["first"], expected):
+            return False
+        self._front += len(records)
+        return True
 
     def _take(self) -> Any:
         records, keep = self._ring.batch(BATCH_RECORDS)
@@ -122,4 +136,5 @@ class RingAcknowledgements(SharedAcknowledgements):
             run[:length] = False
             self._front += length
             if length < len(run):
-                return
+                break
+        self._placed_above = bool(self._placed.any())
