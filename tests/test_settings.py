@@ -63,7 +63,7 @@ def test_settings__choices_are_named(name: str) -> None:
 def test_settings__none_only_where_it_means_something() -> None:
     Settings(payload_size=None, pipelining=None)
     with pytest.raises(SettingsError):
-        Settings(window=None)  # type: ignore[arg-type]
+        Settings(window=0)
 
 
 def test_settings__a_window_too_small_for_a_byte_is_refused() -> None:

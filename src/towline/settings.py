@@ -23,6 +23,8 @@ GIB = 1 << 30
 LARGEST_PAYLOAD_BYTES = 3370  # live frames hold 3408 bytes; less 14 of Ethernet and 24 of our header
 SMALLEST_MTU = 256  # a HELLO has 216 bytes
 LARGEST_MTU = 3506  # above it veth refuses native XDP
+NEAR_WINDOW = 4096  # packets
+FAR_WINDOW = 16384
 BLOCK_TRAILER_BYTES = 24  # a block's number and digest
 BLOCKS_PER_WINDOW = 4  # a block takes at most this fraction of the window, or the window could not move on
 
@@ -133,12 +135,13 @@ class Settings:
         SENDER,
         record="checksum",
     )
-    window: int = _parameter(
-        16384,
+    window: int | None = _parameter(
+        None,
         "slots for packets that are sent but not yet drained; bounds memory, not file size; the smaller of "
         "both sides' counts",
         BOTH,
         unit="packets",
+        none_means=f"{NEAR_WINDOW} where the peer answers within 2 ms, which stays in the cache, else {FAR_WINDOW}",
         low=64,
         high=65536,
         power_of_two=True,
@@ -231,7 +234,12 @@ class Settings:
         for name, parameter in PARAMETERS.items():
             _check(name, parameter, getattr(self, name))
         if self.payload_size is not None:
-            largest_block_bytes(self.window, self.payload_size)
+            largest_block_bytes(self.window or NEAR_WINDOW, self.payload_size)
+
+    @property
+    def window_most(self) -> int:
+        """The largest window that this side grants or asks for (packets)."""
+        return self.window or FAR_WINDOW
 
     def replace(self, **changes: Any) -> Settings:
         """A copy with some settings changed, checked again."""

@@ -43,7 +43,7 @@ def transfer(
     return record
 
 
-@pytest.mark.parametrize("delivery", ["direct", "ring"])
+@pytest.mark.parametrize("delivery", ["direct", pytest.param("ring", marks=pytest.mark.acceptance)])
 def test_path__dark_for_a_while(folder: Path, delivery: str) -> None:
     with middle() as made:
 

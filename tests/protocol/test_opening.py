@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from towline.protocol.opening import (
     COOKIE_EPOCH_US,
     HELLO_FIRST_US,
     HELLO_MOST_US,
+    NEAR_US,
     Caller,
     Door,
     Offer,
@@ -74,7 +76,7 @@ def test_caller__asks_less_and_less_often() -> None:
     for _ in range(8):
         times.append(caller.next_wakeup())
         assert len(caller.next(times[-1])) == OFFER.lanes
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert gaps == [50_000, 100_000, 200_000, 400_000, 800_000, HELLO_MOST_US, HELLO_MOST_US]
 
 
@@ -108,6 +110,24 @@ def test_caller__says_hello_with_the_cookie_at_once_and_for_that_lane_only() -> 
     assert greeting(second) == (1, retry.fields["cookie"])
     caller.heard(over(retry), NOW + 200)  # the path has doubled it
     assert caller.next(NOW + 200) == []
+
+
+@pytest.mark.parametrize(("answered_us", "window"), [(NEAR_US - 1, 256), (NEAR_US, OFFER.window)], ids=["near", "far"])
+def test_caller__asks_for_the_near_window_where_the_first_answer_comes_at_once(answered_us: int, window: int) -> None:
+    caller, door = Caller(OFFER, NOW, near_window=256), Door()
+    now = NOW
+    for lane, message in enumerate(caller.next(NOW)):
+        assert message.fields["window"] == OFFER.window
+        retry = door.retry(over(message), b"here", NOW)
+        assert retry is not None
+        now = NOW + answered_us + lane * 10 * NEAR_US  # the second lane's answer changes nothing
+        caller.heard(over(retry), now)
+    again = caller.next(now)
+    assert [message.fields["window"] for message in again] == [window, window]
+    for message in again:
+        granted = terms_for(over(message), window=1024)
+        caller.heard(over(accept(message, 1 + message.fields["lane"], 0, granted)), now)
+    assert [accepted.terms.window for accepted in caller.accepted.values()] == [window, window]
 
 
 @pytest.mark.parametrize(
@@ -205,9 +225,7 @@ def test_door__another_version_or_an_impossible_lane(changes: dict[str, Any]) ->
 
 def test_agree__takes_the_smaller_of_both() -> None:
     terms = terms_for(hello())
-    assert terms == Terms(
-        payload_size=1400, ack_every=32, window=512, block_bytes=128 * 1400 - 24, delivery="direct"
-    )
+    assert terms == Terms(payload_size=1400, ack_every=32, window=512, block_bytes=128 * 1400 - 24, delivery="direct")
     assert terms_for(hello(), window=4096).window == 1024
     assert terms_for(hello(), block_bytes=1000).block_bytes == 1000
     assert terms_for(hello(ack_every=1 << 31)).ack_every == 128  # a quarter of the window

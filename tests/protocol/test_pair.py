@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Both ends in memory, over thousands of seeded schedules of faults: the right bytes, or a clean error where one is due."""
+"""Both ends in memory, over thousands of seeded schedules of faults: the right bytes, or an error that is due."""
 
 from __future__ import annotations
 

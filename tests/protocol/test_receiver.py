@@ -183,7 +183,8 @@ def test_finished__two_ends_or_one_that_has_passed() -> None:
 
 
 def asked(asking: Asking, wanted: list[int], now: int) -> list[int]:
-    return asking.next(indices(wanted), now).tolist()
+    asked_for: list[int] = asking.next(indices(wanted), now).tolist()
+    return asked_for
 
 
 def indices(values: list[int]) -> Indices:
@@ -191,10 +192,8 @@ def indices(values: list[int]) -> Indices:
 
 
 def test_asking__at_once_and_again_ever_more_patiently() -> None:
-    asking, times = Asking(0), []
-    for now in range(0, 3_000_000, 1_000):
-        if asked(asking, [5, 6], now):
-            times.append(now)
+    asking = Asking(0)
+    times = [now for now in range(0, 3_000_000, 1_000) if asked(asking, [5, 6], now)]
     assert times == [0, 20_000, 60_000, 140_000, 300_000, 620_000, 1_260_000, 2_260_000]
     assert times[-1] - times[-2] == NACK_MOST_US
 

@@ -284,7 +284,8 @@ def test_negative__a_lost_packet_and_one_taken_back_share_a_burst() -> None:
 def test_probe__asks_with_the_last_packet_after_two_round_trips_and_doubles() -> None:
     bench = Bench(filled=40, end=40)
     bench.next()
-    start, times = bench.now, []
+    start = bench.now
+    times: list[int] = []
     while len(times) < 5:
         bench.now = bench.lane.next_wakeup(bench.now)
         assert bench.next() == ([39], [FLUSH | AGAIN])

@@ -31,7 +31,7 @@ class XdpReceiver:
         self.largest_payload = settings.payload_size or level.largest_payload_bytes(interface.mtu)
         self._level = level
         self._settings = settings
-        self._slots_bytes = -(-settings.window * self.largest_payload // 8) * 8 + SLOT_SLACK_BYTES
+        self._slots_bytes = -(-settings.window_most * self.largest_payload // 8) * 8 + SLOT_SLACK_BYTES
         record_bytes = -(-(_RECORD_HEADER_BYTES + self.largest_payload) // 8) * 8
         self._object = Object(compile_program(SOURCE, flags=settings.clang_flags_receiver))
         self._object.set_constants(slots_bytes=self._slots_bytes, record_bytes=record_bytes)

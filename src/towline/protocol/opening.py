@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from towline.errors import MalformedError, PeerError, SettingsError
 from towline.settings import largest_block_bytes
@@ -14,6 +14,7 @@ from towline.wire import DELIVERIES, HELLO_MAGIC, INDEX_MASK, Kind, Message, rea
 
 HELLO_FIRST_US = 50_000
 HELLO_MOST_US = 1_000_000
+NEAR_US = 2_000  # a round trip within a LAN, with a process at each end
 COOKIE_BYTES = 16
 COOKIE_EPOCH_US = 30_000_000  # a cookie is good for one to two of these
 ACK_PER_WINDOW = 4  # an ACK is due every quarter of the window at the latest
@@ -33,7 +34,7 @@ class Offer:
     address: bytes
 
     def hello(self, lane: int, cookie: bytes = bytes(COOKIE_BYTES), *, now: int) -> Message:
-        """The HELLO of one lane; ACCEPT echoes when it was said."""
+        """The HELLO of one lane; RETRY and ACCEPT echo when it was said."""
         return Message(
             kind=Kind.HELLO,
             timestamp=stamp(now),
@@ -76,13 +77,19 @@ def stamp(now: int) -> int:
     return now & INDEX_MASK or 1
 
 
+def _round_trip_us(message: Message, now: int) -> int:
+    return max((stamp(now) - message.timestamp) & INDEX_MASK, 1)
+
+
 class Caller:
     """The sender's side: say HELLO for each lane until each has its ACCEPT."""
 
-    def __init__(self, offer: Offer, now: int) -> None:
+    def __init__(self, offer: Offer, now: int, *, near_window: int | None = None) -> None:
+        """`near_window`: asked for instead of the offer's where the first answer comes back within NEAR_US."""
         self.accepted: dict[int, Accepted] = {}
         self.rtt_us = HELLO_FIRST_US
         self._offer = offer
+        self._near_window = near_window
         self._cookies = [bytes(COOKIE_BYTES)] * offer.lanes
         self._interval_us = [HELLO_FIRST_US] * offer.lanes
         self._due_us = [now] * offer.lanes
@@ -117,10 +124,17 @@ class Caller:
             case Kind.RETRY if lane not in self.accepted and self._cookies[lane] != message.fields["cookie"]:
                 self._cookies[lane] = message.fields["cookie"]
                 self._due_us[lane] = now
+                self._choose_window(message, now)
             case Kind.ACCEPT if lane not in self.accepted:
                 self.accepted[lane] = self._accepted(message)
                 if message.timestamp:
-                    self.rtt_us = max((stamp(now) - message.timestamp) & INDEX_MASK, 1)
+                    self.rtt_us = _round_trip_us(message, now)
+
+    def _choose_window(self, message: Message, now: int) -> None:
+        """Once, so that all lanes ask for the same."""
+        if self._near_window is not None and message.timestamp and _round_trip_us(message, now) < NEAR_US:
+            self._offer = replace(self._offer, window=self._near_window)
+        self._near_window = None
 
     def _waiting(self) -> list[int]:
         return [lane for lane in range(self._offer.lanes) if lane not in self.accepted]
@@ -168,6 +182,7 @@ class Door:
         cookie = self._cookie(hello, address, epoch)
         return Message(
             kind=Kind.RETRY,
+            timestamp=hello.timestamp,
             fields={"transfer": fields["transfer"], "lane": fields["lane"], "cookie": cookie},
         )
 

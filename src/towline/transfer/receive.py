@@ -22,7 +22,7 @@ from towline.transfer.usage import Usage
 from towline.transmit.live import now_us
 from towline.wire import Kind, Message
 
-POLLS_PER_WINDOW = 16
+POLLS_PER_WINDOW = 8
 FASTEST_PER_SECOND = 3e9  # bytes: how soon a window can be full
 POLL_LEAST_S = 20e-6
 POLL_MOST_S = 500e-6
@@ -177,7 +177,7 @@ class _Receiving:
             terms = agree(
                 hello,
                 largest_payload=self._xdp.largest_payload,
-                window=self._settings.window,
+                window=self._settings.window_most,
                 block_bytes=self._settings.block_size,
                 delivery=self._settings.delivery,
             )

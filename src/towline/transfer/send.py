@@ -23,7 +23,7 @@ from towline.protocol.closing import CLOSES, Farewell, Liveness
 from towline.protocol.loss import RoundTrip
 from towline.protocol.opening import Accepted, Caller, Offer, Terms
 from towline.protocol.sender import LaneSender
-from towline.settings import Settings
+from towline.settings import NEAR_WINDOW, Settings
 from towline.transfer.control import Control
 from towline.transfer.events import Finished, OnEvent, Progress, Started
 from towline.transfer.files import FileSource, RandomSource, Source
@@ -145,10 +145,10 @@ class _Sending:
             lanes=settings.lanes,
             payload_size=self._payload_size,
             ack_every=settings.ack_every,
-            window=settings.window,
+            window=settings.window_most,
             address=self._link.mac,
         )
-        caller = Caller(offer, now_us())
+        caller = Caller(offer, now_us(), near_window=None if settings.window else NEAR_WINDOW)
         give_up = time.monotonic() + settings.timeout_s
         while not caller.done:
             now = now_us()
@@ -180,7 +180,7 @@ class _Sending:
                 stream=self._stream,
                 farewell=Farewell(one.session),
                 send_control=lambda message: self._control.send(message, self._target.address),
-                fill_ahead=len(accepted) < len(os.sched_getaffinity(0)) and not os.environ.get("TLNOAHEAD"),
+                fill_ahead=len(accepted) < len(os.sched_getaffinity(0)),
             )
         mode = transmitter.link.mode
         notes = (transmitter.link.why_not_native,) if transmitter.link.why_not_native else ()
