@@ -16,7 +16,7 @@ HOUSE = (
     ("transfer",),
     ("transmit", "delivery"),
     ("kernel", "protocol"),
-    ("bpf", "slots"),
+    ("bpf", "slots", "owner"),
     ("framing",),
     ("wire",),
     ("settings",),

@@ -115,7 +115,7 @@ def test_run__no_such_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("payload_size", "asked", "mtu"),
-    [(None, 1500, 1500), (1476, 1500, 1500), (1477, 1500, 1501), (3370, 68, 3394), (1, 68, 104)],
+    [(None, 1500, 1500), (1476, 1500, 1500), (1477, 1500, 1501), (3370, 256, 3394), (1, 256, 256)],
 )
 def test_mtu_for__is_raised_when_the_payload_needs_it(payload_size: int | None, asked: int, mtu: int) -> None:
     assert run.mtu_for(Settings(payload_size=payload_size, mtu=asked)) == mtu

@@ -92,8 +92,9 @@ def test_run__stop_and_wait_has_one_packet_in_flight(delivery: str) -> None:
 @pytest.mark.parametrize(
     ("window", "ack_every", "pipelining"), [(64, 1, None), (64, 16, 0), (256, 8, 3), (1024, 32, None)]
 )
+@pytest.mark.parametrize("sender_packet_us", [0, 7])
 def test_run__a_path_without_faults_costs_no_retransmission(
-    window: int, ack_every: int, pipelining: int | None, lanes: int, delivery: str
+    sender_packet_us: int, window: int, ack_every: int, pipelining: int | None, lanes: int, delivery: str
 ) -> None:
     outcome = well(
         Plan(
@@ -102,6 +103,7 @@ def test_run__a_path_without_faults_costs_no_retransmission(
             window=window,
             ack_every=ack_every,
             pipelining=pipelining,
+            sender_packet_us=sender_packet_us,
             lanes=lanes,
             delivery=delivery,
         )
