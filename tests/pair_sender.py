@@ -323,6 +323,6 @@ class SenderEnd:
         try:
             self._liveness.check(now, str(where))
         except (PeerError, StalledError) as error:
-            if self.lanes and all(lane.rules.all_acknowledged for lane in self.lanes):
+            if self.lanes and all(lane.rules.finished_sending for lane in self.lanes):
                 raise UnconfirmedError(str(error)) from error
             raise

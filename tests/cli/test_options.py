@@ -45,9 +45,7 @@ def parse(side: Side, *arguments: str) -> Settings:
     command.__annotations__["options"] = Annotated[options_type, Parameter(name="*")]
     command.__kwdefaults__ = {"options": options_type()}
     app.default(command)
-    settings: Settings = app(
-        list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
-    )
+    settings: Settings = app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
     return settings
 
 

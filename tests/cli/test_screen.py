@@ -34,11 +34,7 @@ def test_tables__unknown_is_a_dash_and_zero_is_zero() -> None:
 
 def test_screen__says_what_to_type_and_how_it_ended(capsys: pytest.CaptureFixture[str]) -> None:
     with screen.Screen(receiving=True) as show:
-        show(
-            events.Ready(
-                interface="eth0", address="02:00:00:00:00:0b%IF", mode="generic", why_not_native="old"
-            )
-        )
+        show(events.Ready(interface="eth0", address="02:00:00:00:00:0b%IF", mode="generic", why_not_native="old"))
         show(
             events.Started(
                 name="a\x1b[2J",

@@ -120,12 +120,6 @@ def test_transfer__a_file_into_a_folder(tmp_path: Path) -> None:
     assert str(output / source.name) in again.stderr
 
 
-@pytest.mark.parametrize("size", ["0", "1", "1476"])
-def test_transfer__small_sizes(size: str) -> None:
-    (one,) = records(towline("lab", "transfer", "--size", size, "--json"))
-    assert (one["verified"], one["file_bytes"]) == (True, int(size))
-
-
 def test_demo__shows_a_table_and_checks(tmp_path: Path) -> None:
     source = tmp_path / "film"
     source.write_bytes(os.urandom(1 << 20))

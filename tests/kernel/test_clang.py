@@ -37,9 +37,7 @@ def test_find_clang__takes_the_one_asked_for(tmp_path: Path, monkeypatch: pytest
     assert (found.path, found.major, found.version) == (str(path), 15, "Some clang version 15.0.1-rc1")
 
 
-def test_find_clang__refuses_an_old_one_that_was_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_find_clang__refuses_an_old_one_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOWLINE_CLANG", str(fake_clang(tmp_path, "mine", "13.0.1")))
     with pytest.raises(UnsupportedError, match=r"clang 14 or newer .*apt install clang.*mine is 13"):
         find_clang()
@@ -82,15 +80,11 @@ def test_compile_program__misses_the_cache_for_other_flags(source: Path) -> None
     assert compile_program(source, flags=["-O3"]) != compile_program(source)
 
 
-def test_compile_program__misses_the_cache_for_another_compiler(
-    source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compile_program__misses_the_cache_for_another_compiler(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, wrapper = find_clang().path, source.parent / "wrapper"
     objects = set()
     for version in ("98", "99"):
-        wrapper.write_text(
-            f'#!/bin/sh\n[ $1 = --version ] && exec echo clang version {version}\nexec {real} "$@"\n'
-        )
+        wrapper.write_text(f'#!/bin/sh\n[ $1 = --version ] && exec echo clang version {version}\nexec {real} "$@"\n')
         wrapper.chmod(0o755)
         monkeypatch.setenv("TOWLINE_CLANG", str(wrapper))
         clang._ask.cache_clear()  # a process does not expect its compiler to change
@@ -127,9 +121,7 @@ def test_compile_program__shows_a_missing_header(source: Path) -> None:
         compile_program(source)
 
 
-def test_compile_program__names_a_cache_that_cannot_be_written(
-    source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compile_program__names_a_cache_that_cannot_be_written(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(source))  # a file, no folder
     with pytest.raises(CompileError, match=r"cannot be written.*XDG_CACHE_HOME"):
         compile_program(source)

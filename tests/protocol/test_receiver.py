@@ -29,7 +29,7 @@ def known(stream_bytes: int) -> Stream:
 
 
 def lane(packets: int | None = None, stream_bytes: int = 0) -> LaneReceiver:
-    made = LaneReceiver(first=FIRST, window=64, stream=OPEN, rtt_us=0)
+    made = LaneReceiver(first=FIRST, stream=OPEN, rtt_us=0)
     if packets is not None:
         made.finished(packets, known(stream_bytes))
     return made
@@ -125,7 +125,7 @@ def test_placed__one_lane_s_spans_fit_the_stream(stream_bytes: int, block_bytes:
     stream = Stream(block_bytes=block_bytes, payload_size=payload_size, stream_bytes=stream_bytes)
     assert stream.blocks is not None
     packets = sum(packets_per_block(stream.bytes_of(n), payload_size) for n in range(stream.blocks))
-    receiver = LaneReceiver(first=0, window=1 << 16, stream=stream, rtt_us=0)
+    receiver = LaneReceiver(first=0, stream=stream, rtt_us=0)
     receiver.finished(packets, stream)
     found = receiver.placed(packets, packets, NO_INDICES)
     assert len(found) == stream.blocks

@@ -8,7 +8,8 @@
 #include "wire.h"
 #include "window.h"
 
-#define EXPAND_WORDS 64 /* of the bitmap that one ACK takes base over, on `ring`; the next ACK continues */
+#define EXPAND_WORDS \
+	(WINDOW_MOST / 4 / 64 + 1) /* of the bitmap that one ACK takes base over, on `ring`; the next ACK continues */
 #define RANGES_MOST 128
 
 /* The inner ring buffers are made when a session is: user space. */

@@ -36,7 +36,7 @@ struct header {
 	__be32 session_high;
 	__be32 session_low; /* its low 16 bits find the map entry, then all 64 are compared */
 	__be32 index;	    /* DATA: packet index; ACK: base; ACCEPT: the lane's first index. RFC 1982 arithmetic */
-	__be32 timestamp;   /* microseconds, echoed by the ACK; 0: no sample */
+	__be32 timestamp;   /* microseconds; ACK echoes DATA's, RETRY and ACCEPT HELLO's; 0: no sample */
 	__be32 check;	    /* see check.h */
 };
 

@@ -51,6 +51,8 @@ class Asking:
 
     def next(self, wanted: Indices, now: int) -> Indices:
         """Which of the wanted indices (ascending) to ask for now."""
+        if not len(wanted) and not len(self._asked):
+            return wanted
         still = np.intersect1d(self._asked, wanted, assume_unique=True)
         if len(still) < len(self._asked):
             self._answered(now)
@@ -90,7 +92,7 @@ class Span:
 class LaneReceiver:
     """One lane. `placed` gives the blocks to verify; answer each with `verified`, `failed`, or nothing (not yet)."""
 
-    def __init__(self, *, first: int, window: int, stream: Stream, rtt_us: int) -> None:
+    def __init__(self, *, first: int, stream: Stream, rtt_us: int) -> None:
         self.first = self.drained = first
         self.end: int | None = None  # from FIN
         self.stream = stream

@@ -152,11 +152,6 @@ class LaneSender:
         return self.end is not None and self.next_new == self.end
 
     @property
-    def all_acknowledged(self) -> bool:
-        """And every one has been acknowledged."""
-        return self.finished_sending and self.base == self.end
-
-    @property
     def packets(self) -> int:
         """Packets that have left at least once."""
         return self.next_new - self.first

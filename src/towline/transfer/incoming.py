@@ -92,7 +92,7 @@ class Incoming:
     def add(self, session: int, lane: int, first_index: int, delivery: Delivery) -> None:
         """A lane has its session."""
         stream = Stream(block_bytes=self.terms.block_bytes, payload_size=self.terms.payload_size)
-        rules = LaneReceiver(first=first_index, window=self.terms.window, stream=stream, rtt_us=self._rtt_us)
+        rules = LaneReceiver(first=first_index, stream=stream, rtt_us=self._rtt_us)
         self.lanes[session] = IncomingLane(session, lane, first_index, delivery, rules, first_index + self.terms.window)
 
     @property

@@ -22,7 +22,7 @@ from towline.transfer.usage import Usage
 from towline.transmit.live import now_us
 from towline.wire import Kind, Message
 
-POLLS_PER_WINDOW = 8
+POLLS_PER_WINDOW = 5
 FASTEST_PER_SECOND = 3e9  # bytes: how soon a window can be full
 POLL_LEAST_S = 20e-6
 POLL_MOST_S = 500e-6

@@ -252,7 +252,7 @@ class _Sending:
         try:
             liveness.check(now, self._where())
         except (PeerError, StalledError) as error:
-            if all(lane.rules.all_acknowledged for lane in self._lanes.values()):
+            if all(lane.rules.finished_sending for lane in self._lanes.values()):
                 raise UnconfirmedError(str(error)) from error
             raise
 
