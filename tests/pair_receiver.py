@@ -94,7 +94,7 @@ class TwinDelivery:
     def _put(self, slot: int, payload: bytes) -> None:
         self._rows[slot, : len(payload)] = np.frombuffer(payload, np.uint8)
 
-    def collect(self) -> None:
+    def collect(self) -> bool:
         for raw, payload, length in self._records:
             index = unwrap(raw, self._drained)
             self._put(index % self._window, payload)
@@ -106,6 +106,7 @@ class TwinDelivery:
         while self._front in self._arrived:
             self._arrived.discard(self._front)
             self._front += 1
+        return False
 
     @property
     def ready(self) -> int:

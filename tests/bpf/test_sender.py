@@ -13,6 +13,7 @@ import pytest
 from tests.bpf.frames import headed
 from tests.bpf.programs import DROP, PASS, TO_RECEIVER, TO_SENDER, SenderProgram
 from tests.bpf.sender_pair import SenderPair
+from tests.twins import EXPAND_WORDS
 from towline.framing import ethernet_frame
 from towline.wire import Flag, Kind, Message, encode
 
@@ -308,13 +309,14 @@ def test_ring__a_full_one_stops_and_the_next_ack_continues(sender: SenderProgram
 
 
 def test_ring__an_ack_takes_base_over_so_many_words_at_most(sender: SenderProgram) -> None:
-    pair = SenderPair(sender, delivery="ring", window=16384, payload_size=1, ring_size=1 << 19)
-    pair.sent(10_000)
-    pair.ack(10_000)
-    assert int(pair.state["base"]) == 64 * 64
-    pair.ack(10_000)
-    pair.ack(10_000)
-    assert packets(pair) == list(range(10_000))
+    most = 64 * EXPAND_WORDS
+    pair = SenderPair(sender, delivery="ring", window=65536, payload_size=1, ring_size=1 << 21)
+    pair.sent(3 * most)
+    pair.ack(2 * most + 100)
+    assert int(pair.state["base"]) == most
+    pair.ack(2 * most + 100)
+    pair.ack(2 * most + 100)
+    assert packets(pair) == list(range(2 * most + 100))
 
 
 @pytest.mark.parametrize("count", [0, 1, 24, 128, 200])

@@ -14,8 +14,8 @@ class Delivery(Protocol):
 
     slots: Slots
 
-    def collect(self) -> None:
-        """Take over what has arrived since the last call."""
+    def collect(self) -> bool:
+        """Take over what has arrived since the last call; True: not all of it, call again soon."""
 
     @property
     def ready(self) -> int:

@@ -23,8 +23,9 @@ class DirectDelivery(SharedState):
         super().__init__(state, slot, want_fd, terms, first_index)
         self.slots = Slots(memory, window=terms.window, payload_size=terms.payload_size)
 
-    def collect(self) -> None:
+    def collect(self) -> bool:
         """Nothing to do: it stands where it belongs."""
+        return False
 
     @property
     def ready(self) -> int:

@@ -55,12 +55,12 @@ class RingDelivery(SharedState):
             }
         )
 
-    def collect(self) -> None:
-        """Copy what is in the ring into the slots, a batch a call."""
+    def collect(self) -> bool:
+        """Copy what is in the ring into the slots, a batch a call; True: there may be more."""
         records, keep = self._ring.batch(BATCH_RECORDS)
         taken = len(records)
         if not taken:
-            return
+            return False
         if keep is not None:
             records = records[keep]
         slots = unwrap_all(records["index"], self._drained) % self._window
@@ -74,6 +74,7 @@ class RingDelivery(SharedState):
         self._advance()
         if self._delay_us:
             time.sleep(self._delay_us / 1e6)
+        return taken == BATCH_RECORDS
 
     @property
     def ready(self) -> int:

@@ -83,6 +83,7 @@ class Incoming:
         self.stream = IncomingStream(sink, terms.block_bytes)
         self.stream_bytes: int | None = None
         self.began_us = now
+        self.more = False  # something has arrived that the last step did not take: step again soon
         self._expected_lanes = lanes
         self._reply = reply
         self._rtt_us = rtt_us
@@ -129,7 +130,7 @@ class Incoming:
             if now - self._last_heard_us > LINGER_US:
                 self.stage = Stage.OVER
             return False
-        moved = False
+        moved = self.more = False
         for lane in self.lanes.values():
             moved = self._drain(lane, now) or moved
         if self._complete():
@@ -161,7 +162,7 @@ class Incoming:
 
     def _drain(self, lane: IncomingLane, now: int) -> bool:
         delivery, rules = lane.delivery, lane.rules
-        delivery.collect()
+        self.more = delivery.collect() or self.more
         wanted = delivery.wanted()
         moved = False
         for span in rules.placed(delivery.ready, delivery.highest, wanted):

@@ -109,6 +109,8 @@ class _Receiving:
         window, and seldom enough to leave the CPU to others."""
         if not self._incoming:
             return IDLE_POLL_S
+        if any(one.more for one in self._incoming.values()):
+            return 0
         if now_us() - self._moved_us > QUIET_S * 1e6:
             return QUIET_POLL_S
         window_bytes = min(one.terms.window * one.terms.payload_size for one in self._incoming.values())

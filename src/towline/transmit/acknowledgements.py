@@ -94,17 +94,17 @@ class RingAcknowledgements(SharedAcknowledgements):
         stamps = self._words("shown_us", low, highest)
         reopened: list[tuple[int, int]] = []
         full = False
-        while len(records := self._take()):
-            if self._take_run(records):
-                continue
-            acks = records["kind"] == Kind.ACK
-            self._placed[unwrap_all(records["first"][acks], self._front) % self._window] = True
-            self._placed_above = True
-            self._advance()
-            for record in records[~acks]:  # a range of a NACK each: rare
-                full = full or bool(record["flags"] & Flag.FULL)
-                if not record["flags"] & Flag.FULL:
-                    reopened.append((int(record["first"]), int(record["count"])))
+        taken = BATCH_RECORDS
+        while taken == BATCH_RECORDS:  # fewer: that was all when it was looked at
+            records, keep = self._ring.batch(BATCH_RECORDS)
+            taken = len(records)
+            records = records if keep is None else records[keep]
+            if not self._take_run(records):
+                others = self._take(records)
+                full = full or bool((others["flags"] & Flag.FULL).any())
+                ranges = others[others["flags"] & Flag.FULL == 0]
+                reopened += zip(ranges["first"].tolist(), ranges["count"].tolist(), strict=True)
+            self._ring.release(taken)
         span = np.arange(self._front, highest)
         missing = span[~self._placed[span % self._window]]
         known = self._known(self._front, highest, missing, stamps, low, now_us)
@@ -112,19 +112,22 @@ class RingAcknowledgements(SharedAcknowledgements):
 
     def _take_run(self, records: Any) -> bool:
         """Whether the records are what they mostly are, the next packets in order: then no slot need be marked."""
-        if self._placed_above or (records["kind"] != Kind.ACK).any():
+        if self._placed_above:
             return False
-        expected = np.arange(self._front, self._front + len(records)).astype(np.uint32)
-        if not np.array_equal(records["first"], expected):
+        # kind, flags and first are the record's first eight bytes: one comparison for all three
+        firsts = np.arange(self._front, self._front + len(records), dtype=np.uint64)
+        if not np.array_equal(records.getfield(np.dtype("<u8"), 0), firsts << np.uint64(32) | np.uint64(Kind.ACK)):
             return False
         self._front += len(records)
         return True
 
-    def _take(self) -> Any:
-        records, keep = self._ring.batch(BATCH_RECORDS)
-        taken = records.copy() if keep is None else records[keep]
-        self._ring.release(len(records))
-        return taken
+    def _take(self, records: Any) -> Any:
+        """Mark what is acknowledged; returns the other records: ranges of NACKs."""
+        acks = records["kind"] == Kind.ACK
+        self._placed[unwrap_all(records["first"][acks], self._front) % self._window] = True
+        self._placed_above = True
+        self._advance()
+        return records[~acks]
 
     def _advance(self) -> None:
         end = self._front + self._window
