@@ -141,7 +141,7 @@ class Settings:
         "both sides' counts",
         BOTH,
         unit="packets",
-        none_means=f"{NEAR_WINDOW} where the peer answers within 2 ms, which stays in the cache, else {FAR_WINDOW}",
+        none_means=f"{NEAR_WINDOW} where the peer answers within 5 ms, which stays in the cache, else {FAR_WINDOW}",
         low=64,
         high=65536,
         power_of_two=True,

@@ -19,7 +19,7 @@ from tests.end_to_end.hand import Hand, hand, receiving
 from tests.namespaces import inside
 from towline.errors import FileError, NoReceiverError, PeerError, PermissionsError, UnsupportedError
 from towline.kernel.clang import compile_program
-from towline.kernel.link import interface
+from towline.kernel.link import interface, xdp_holder
 from towline.kernel.program import Object, attach
 from towline.lab import verify
 from towline.lab.environments import veth
@@ -46,6 +46,12 @@ def set_link(path: veth.Path, side: str, state: str) -> None:
     """Take one side's interface down or up."""
     namespace = getattr(path, side).namespace
     subprocess.run(["ip", "-n", namespace, "link", "set", path.sender.interface, state], check=True)
+
+
+def has_program(end: veth.End) -> bool:
+    """Whether anything is left on an interface's XDP hook."""
+    with inside(end.namespace):
+        return xdp_holder(interface(end.interface).index) is not None
 
 
 @pytest.mark.usefixtures("namespaces")
@@ -76,6 +82,7 @@ def test_kill__the_other_side_ends_by_itself(folder: Path) -> None:
             assert int(said[0]) >= last > 0
             assert said[2] == str(1 << 30)
         assert list(kept.iterdir()) == []
+        assert not any(has_program(end) for end in (one.sender, one.receiver, two.sender, two.receiver))
 
 
 @pytest.mark.parametrize(("side", "number"), [("sender", signal.SIGINT), ("receiver", signal.SIGTERM)])
@@ -87,6 +94,8 @@ def test_signal__the_other_side_is_told_at_once(
         hand(path.sender, *send(path, *SLOWLY)) as sender,
     ):
         receiver.under_way()
+        assert has_program(path.sender)
+        assert has_program(path.receiver)
         stopped, other = (sender, receiver) if side == "sender" else (receiver, sender)
         os.kill(stopped.pid, number)
         assert stopped.wait(5) == 128 + number
@@ -95,6 +104,8 @@ def test_signal__the_other_side_is_told_at_once(
         assert f"aborted: the {side} gave up" in complaint(other)
         assert "last progress: " in other.said
         assert list(folder.iterdir()) == []
+        assert not has_program(path.sender)
+        assert not has_program(path.receiver)
 
 
 def test_send__no_receiver(path: veth.Path) -> None:

@@ -14,7 +14,7 @@ from towline.wire import DELIVERIES, HELLO_MAGIC, INDEX_MASK, Kind, Message, rea
 
 HELLO_FIRST_US = 50_000
 HELLO_MOST_US = 1_000_000
-NEAR_US = 2_000  # a round trip within a LAN, with a process at each end
+NEAR_US = 5_000  # a round trip within a LAN, with a process at each end
 COOKIE_BYTES = 16
 COOKIE_EPOCH_US = 30_000_000  # a cookie is good for one to two of these
 ACK_PER_WINDOW = 4  # an ACK is due every quarter of the window at the latest
