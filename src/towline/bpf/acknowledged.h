@@ -84,17 +84,9 @@ static __always_inline void clear_words(struct sender_state *s, u32 from, u32 to
 
 static __always_inline bool submit_record(void *ring, u32 kind, u32 flags, u32 first, u32 count)
 {
-	struct acknowledgement *record = bpf_ringbuf_reserve(ring, sizeof(*record), 0);
+	struct acknowledgement record = { .kind = kind, .flags = flags, .first = first, .count = count };
 
-	if (!record)
-		return false;
-	record->kind = kind;
-	record->flags = flags;
-	record->first = first;
-	record->count = count;
-	record->unused = 0;
-	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
-	return true;
+	return !bpf_ringbuf_output(ring, &record, sizeof(record), BPF_RB_NO_WAKEUP);
 }
 
 struct emission {

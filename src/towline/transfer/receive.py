@@ -126,7 +126,7 @@ class _Receiving:
         if before is Stage.RECEIVING and incoming.stage is Stage.CONFIRMED:
             self._tell_progress(incoming, now)
             self._on_event(self._finished(incoming))
-        elif now - self._told_us >= PROGRESS_US:
+        elif incoming.stage is Stage.RECEIVING and now - self._told_us >= PROGRESS_US:
             self._told_us = now
             self._tell_progress(incoming, now)
         if incoming.stage is Stage.OVER:
