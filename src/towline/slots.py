@@ -8,6 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+SLACK_BYTES = 4096  # behind the last slot, so that one comparison in a program bounds every copy; as in state.h
+
+
+def memory_bytes(window: int, payload_size: int) -> int:
+    """Bytes of the map's value that holds a window of slots."""
+    return -(-window * payload_size // 8) * 8 + SLACK_BYTES
+
 
 class Slots:
     """`memory`: uint8, at least window * payload_size bytes; packet i stands in slot i modulo window."""

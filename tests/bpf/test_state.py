@@ -12,7 +12,7 @@ import pytest
 import towline.bpf
 from tests import twins
 from tests.bpf import programs
-from towline import framing, settings, wire
+from towline import framing, settings, slots, wire
 from towline.delivery import shared, xdp
 from towline.kernel.clang import compile_program
 from towline.kernel.live import run_syscall
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("namespace")  # loading needs root
 
 # Each constant of C, and everybody in Python who says the same.
 SAID = {
-    "SLOT_SLACK": (xdp.SLOT_SLACK_BYTES, live.SLOT_SLACK_BYTES),
+    "SLOT_SLACK": (slots.SLACK_BYTES,),
     "WINDOW_MOST": (settings.PARAMETERS["window"].high, twins.WINDOW_MOST),
     "BITMAP_WORDS": (window.BITMAP_WORDS, twins.BITMAP_WORDS),
     "PAYLOAD_MOST": (

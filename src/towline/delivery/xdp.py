@@ -17,10 +17,10 @@ from towline.kernel.memory import Map
 from towline.kernel.program import Object, attach, compile_program
 from towline.protocol.opening import Terms
 from towline.settings import Settings
+from towline.slots import memory_bytes
 from towline.wire import DELIVERIES, INDEX_MASK
 
 SOURCE = Path(towline.bpf.__path__[0]) / "receiver.bpf.c"
-SLOT_SLACK_BYTES = 4096  # as in state.h
 _RECORD_HEADER_BYTES = 8  # struct record without its data
 
 
@@ -31,7 +31,7 @@ class XdpReceiver:
         self.largest_payload = settings.payload_size or level.largest_payload_bytes(interface.mtu)
         self._level = level
         self._settings = settings
-        self._slots_bytes = -(-settings.window_most * self.largest_payload // 8) * 8 + SLOT_SLACK_BYTES
+        self._slots_bytes = memory_bytes(settings.window_most, self.largest_payload)
         record_bytes = -(-(_RECORD_HEADER_BYTES + self.largest_payload) // 8) * 8
         self._object = Object(compile_program(SOURCE, flags=settings.clang_flags_receiver))
         self._object.set_constants(slots_bytes=self._slots_bytes, record_bytes=record_bytes)

@@ -23,13 +23,12 @@ from towline.kernel.program import Object, attach, compile_program
 from towline.protocol.opening import Accepted
 from towline.protocol.sender import Schedule
 from towline.settings import Settings
-from towline.slots import Slots
+from towline.slots import Slots, memory_bytes
 from towline.transmit.acknowledgements import Heard, RingAcknowledgements, SharedAcknowledgements
 from towline.wire import DATA_LEAST_BYTES, DELIVERIES, HEADER_BYTES, INDEX_MASK
 
 SOURCE = Path(towline.bpf.__path__[0]) / "sender.bpf.c"
 BURST_MOST = 2048  # packets a call: 4096 were 5 % faster, and a lane is deaf meanwhile
-SLOT_SLACK_BYTES = 4096  # as in state.h
 _MARK = struct.Struct("=QII")  # struct mark of state.h
 _LIVE_BATCH = 64
 _RECORD_BYTES = 32  # a struct acknowledgement of 16 behind the ring's header of 8, rounded up to a power of two
@@ -70,7 +69,7 @@ class LiveTransmitter:
         terms = accepted[0].terms
         self._object = Object(compile_program(SOURCE, flags=settings.clang_flags_sender))
         self._secret = secrets.randbits(64)
-        sources_bytes = -(-terms.window * terms.payload_size // 8) * 8 + SLOT_SLACK_BYTES
+        sources_bytes = memory_bytes(terms.window, terms.payload_size)
         self._object.set_constants(sources_bytes=sources_bytes, live_secret=self._secret)
         for name in ("senders", "schedules"):
             self._object.resize(name, entries=len(accepted))
