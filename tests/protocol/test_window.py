@@ -13,6 +13,7 @@ from towline.protocol.window import (
     clear_bits,
     pack_ranges,
     ranges_of,
+    run_length,
     set_bits,
     unpack_ranges,
     unwrap,
@@ -95,3 +96,11 @@ def test_pack_ranges__of_nothing_is_nothing() -> None:
 @given(st.binary(max_size=40))
 def test_unpack_ranges__leaves_half_a_range_out(body: bytes) -> None:
     assert len(unpack_ranges(body)) == len(body) // 8
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=70), st.integers(0, 1 << 40), st.integers(0, 70))
+def test_run_length__counts_until_the_first_gap(flags: list[bool], first: int, most: int) -> None:
+    most = min(most, len(flags))
+    slots = [flags[(first + n) % len(flags)] for n in range(most)]
+    expected = slots.index(False) if False in slots else most
+    assert run_length(np.array(flags), first, most) == expected

@@ -37,13 +37,13 @@ static __always_inline void choose_words(struct receiver_state *r, struct reply 
 	if (r->acks % 4 == 0)
 		return;
 
-	u32 ahead = (r->next_word - base_word) & (0xffffffff / 64);
+	u32 ahead = (r->next_word - base_word) & WORD_NUMBER_MASK;
 
 	if (ahead >= total)
 		ahead = 0;
 	if (total - ahead < most)
 		reply->words = total - ahead;
-	reply->first = (base_word + ahead) & (0xffffffff / 64);
+	reply->first = (base_word + ahead) & WORD_NUMBER_MASK;
 	r->next_word = reply->first + reply->words;
 }
 

@@ -8,8 +8,8 @@
 #include "wire.h"
 #include "window.h"
 
-#define EXPAND_WORDS \
-	(WINDOW_MOST / 4 / 64 + 1) /* of the bitmap that one ACK takes base over, on `ring`; the next ACK continues */
+/* Words of the bitmap that one ACK takes base over, on `ring`: as many as one can be due for. */
+#define EXPAND_WORDS (WINDOW_MOST / 4 / 64 + 1)
 #define RANGES_MOST 128
 
 /* The inner ring buffers are made when a session is: user space. */
@@ -73,7 +73,7 @@ static __always_inline void clear_words(struct sender_state *s, u32 from, u32 to
 {
 	u32 word = from / 64;
 
-	for (int i = 0; i < BITMAP_WORDS / 2 + 1 && word != to / 64; i++, word = (word + 1) & (0xffffffff / 64)) {
+	for (int i = 0; i < BITMAP_WORDS / 2 + 1 && word != to / 64; i++, word = (word + 1) & WORD_NUMBER_MASK) {
 		*bitmap_word(s->acknowledged, word) = 0;
 		s->shown_us[word % BITMAP_WORDS] = 0; /* an hour later an old stamp would look like a new one */
 	}

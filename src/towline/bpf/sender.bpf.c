@@ -22,8 +22,8 @@ struct {
 	__type(value, u32);
 } lane_of_session SEC(".maps");
 
-static __always_inline void acknowledged(struct xdp_md *ctx, struct sender_state *s, u32 lane,
-					 const struct cumulative *c, struct ack *a, void *end)
+static __always_inline void acknowledged(struct sender_state *s, u32 lane, const struct cumulative *c, struct ack *a,
+					 void *end)
 {
 	u32 old = s->base, base = c->base;
 
@@ -38,7 +38,7 @@ static __always_inline void acknowledged(struct xdp_md *ctx, struct sender_state
 		WRITE_ONCE(s->limit, c->limit);
 	if (before(s->useless, c->useless))
 		WRITE_ONCE(s->useless, c->useless);
-	if (before(base, old) || ((c->first - base / 64) & (0xffffffff / 64)) >= BITMAP_WORDS / 2)
+	if (before(base, old) || ((c->first - base / 64) & WORD_NUMBER_MASK) >= BITMAP_WORDS / 2)
 		return; /* an old ACK: a later one says more */
 	if (s->delivery == DELIVERY_RING) {
 		if (!expand(s, lane, c, a, end)) {
@@ -97,7 +97,7 @@ static __always_inline void heard(struct xdp_md *ctx, struct sender_state *s, u3
 		.echo = bpf_ntohl(h->timestamp),
 	};
 
-	acknowledged(ctx, s, lane, &c, a, end);
+	acknowledged(s, lane, &c, a, end);
 }
 
 static __always_inline int from_wire(struct xdp_md *ctx)

@@ -10,6 +10,8 @@
 #include "bpf.h"
 #include "state.h"
 
+#define WORD_NUMBER_MASK (0xffffffff / 64) /* numbers of bitmap words wrap where indices do */
+
 static __always_inline bool before(u32 a, u32 b)
 {
 	return (s32)(a - b) < 0;

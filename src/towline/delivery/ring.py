@@ -11,7 +11,7 @@ import numpy as np
 from towline.delivery.shared import SharedState
 from towline.kernel.memory import Map, Ring
 from towline.protocol.opening import Terms
-from towline.protocol.window import Indices, unwrap_all
+from towline.protocol.window import Indices, run_length, unwrap_all
 from towline.slots import Slots
 
 BATCH_RECORDS = 1024
@@ -71,7 +71,8 @@ class RingDelivery(SharedState):
         if short.any():
             self.want(np.sort(unwrap_all(records["index"][short], self._drained)))
         self._ring.release(taken)
-        self._advance()
+        end = self._drained + self._window  # the front never overtakes the window
+        self._front += run_length(self._arrived, self._front, end - self._front)
         if self._delay_us:
             time.sleep(self._delay_us / 1e6)
         return taken == BATCH_RECORDS
@@ -104,15 +105,3 @@ class RingDelivery(SharedState):
             self._rows[first : last + 1] = data[:, :width]  # in order: one copy, and the fastest
         else:
             self._rows[slots] = data[:, :width]
-
-    def _advance(self) -> None:
-        """Take the front over slots that have arrived; it never overtakes the window."""
-        end = self._drained + self._window
-        while self._front < end:
-            start = self._front % self._window
-            run = self._arrived[start : start + min(end - self._front, self._window - start)]
-            missing = int(run.argmin())
-            if not run[missing]:
-                self._front += missing
-                return
-            self._front += len(run)

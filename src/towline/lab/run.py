@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import towline
-from towline.errors import FileError, NoReceiverError, PeerError, RunError
+from towline.errors import NoReceiverError, PeerError, RunError
 from towline.framing import ETHERNET
 from towline.lab import leftovers, machine, record, verify
 from towline.lab.children import Child, Children, Message, children, setting_arguments, towline_command
@@ -40,12 +40,7 @@ class Run:
     @property
     def source_bytes(self) -> int:
         """How much is sent; raises FileError where the file cannot be looked at."""
-        if isinstance(self.source, int):
-            return self.source
-        try:
-            return int(self.source.stat().st_size)
-        except OSError as error:
-            raise FileError(self.source, error.strerror or "cannot be read") from error
+        return verify.source_bytes(self.source)
 
 
 def mtu_for(settings: Settings) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
+from towline.errors import FileError
 from towline.transfer.files import RandomSource
 
 _CHUNK_BYTES = 4 << 20
@@ -21,6 +22,16 @@ def file_chunks(path: Path) -> Iterator[memoryview]:
     with path.open("rb", buffering=0) as file:
         while count := file.readinto(buffer):
             yield view[:count]
+
+
+def source_bytes(source: Path | int) -> int:
+    """How much a sender sends; raises FileError where the file cannot be looked at."""
+    if isinstance(source, int):
+        return source
+    try:
+        return int(source.stat().st_size)
+    except OSError as error:
+        raise FileError(source, error.strerror or "cannot be read") from error
 
 
 def source_chunks(source: Path | int, seed: int) -> Iterator[memoryview]:

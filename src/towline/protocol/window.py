@@ -47,6 +47,19 @@ def set_bits(words: NDArray[np.uint64], low: int, high: int) -> Indices:
     return clear_bits(~words, low, high)
 
 
+def run_length(flags: NDArray[np.bool_], first: int, most: int) -> int:
+    """How many flags, by slot (index modulo their number), are set in a row from index `first` on; at most `most`."""
+    length = 0
+    while length < most:
+        start = (first + length) % len(flags)
+        run = flags[start : start + most - length]
+        gap = int(run.argmin())
+        if not run[gap]:
+            return length + gap
+        length += len(run)
+    return length
+
+
 def ranges_of(indices: Indices) -> list[tuple[int, int]]:
     """Ascending indices as (first, count) ranges."""
     if not len(indices):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from towline.kernel.memory import Ring
 from towline.protocol.sender import Acknowledged
-from towline.protocol.window import NO_INDICES, Indices, clear_bits, unwrap, unwrap_all, word_numbers
+from towline.protocol.window import NO_INDICES, Indices, clear_bits, run_length, unwrap, unwrap_all, word_numbers
 from towline.wire import Flag, Kind
 
 NEVER_US = -(1 << 62)
@@ -125,19 +125,8 @@ class RingAcknowledgements(SharedAcknowledgements):
         """Mark what is acknowledged; returns the other records: ranges of NACKs."""
         acks = records["kind"] == Kind.ACK
         self._placed[unwrap_all(records["first"][acks], self._front) % self._window] = True
-        self._placed_above = True
-        self._advance()
-        return records[~acks]
-
-    def _advance(self) -> None:
-        end = self._front + self._window
-        while self._front < end:
-            start = self._front % self._window
-            run = self._placed[start : start + min(end - self._front, self._window - start)]
-            gap = int(run.argmin())
-            length = len(run) if run[gap] else gap
-            run[:length] = False
-            self._front += length
-            if length < len(run):
-                break
+        length = run_length(self._placed, self._front, self._window)
+        self._placed[np.arange(self._front, self._front + length) % self._window] = False
         self._placed_above = bool(self._placed.any())
+        self._front += length
+        return records[~acks]

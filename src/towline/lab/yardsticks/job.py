@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import towline
-from towline.errors import FileError
-from towline.lab import machine
+from towline.lab import machine, verify
 
 # What a run of towline has too stands under the same name in its record; what was not measured is None.
 FIELDS: tuple[str, ...] = (
@@ -51,12 +50,7 @@ class Job:
     @property
     def source_bytes(self) -> int:
         """How much is sent; raises FileError where the file cannot be looked at."""
-        if isinstance(self.source, int):
-            return self.source
-        try:
-            return int(self.source.stat().st_size)
-        except OSError as error:
-            raise FileError(self.source, error.strerror or "cannot be read") from error
+        return verify.source_bytes(self.source)
 
 
 @dataclass(frozen=True, kw_only=True)
