@@ -19,7 +19,8 @@ from benchmarks.bench import CONGESTION, Bench, Say, bench
 from benchmarks.figures import memory, missed, results
 from benchmarks.report import report
 from towline.errors import TowlineError
-from towline.settings import GIB, MIB, parse_size
+from towline.quantities import parse_size
+from towline.settings import GIB, MIB
 
 FULL = (5, GIB)  # rounds, bytes
 QUICK = (1, 128 * MIB)

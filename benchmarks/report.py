@@ -13,7 +13,7 @@ from rich.text import Text
 from benchmarks.bench import Bench
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.figures import Result, Spread, Verdict, memory, results, spread
-from towline.settings import format_size
+from towline.quantities import format_size
 
 BUSY = 0.1  # CPUs; above it somebody else was measured, too
 ROUNDS_LEAST = 5

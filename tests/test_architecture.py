@@ -15,11 +15,12 @@ HOUSE = (
     ("",),  # the package itself: what others may use
     ("transfer",),
     ("transmit", "delivery"),
-    ("kernel", "protocol"),
+    ("kernel", "protocol", "sockets"),
     ("bpf", "slots", "owner"),
     ("framing",),
     ("wire",),
     ("settings",),
+    ("quantities",),
     ("errors",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(HOUSE) for room in rooms}

@@ -14,19 +14,20 @@ from towline.errors import SettingsError
 from towline.settings import (
     PARAMETERS,
     Settings,
-    format_size,
     largest_block_bytes,
     option_of,
     parameters_of,
     parse_clang_flags,
-    parse_size,
+    parse_datapath,
 )
 
-NUMBERS = {name: p for name, p in PARAMETERS.items() if p.low is not None}
+NUMBERS = {name: p for name, p in PARAMETERS.items() if p.low is not None and not p.directions}
+PAIRS = {name: p for name, p in PARAMETERS.items() if p.directions}
 
 
 def make(name: str, value: Any) -> Settings:
     said: dict[str, Any] = {name: value}
+    said |= {"delivery": "ring"} if name in ("consumer_delay_us", "short_records") else {}
     return Settings(**said)
 
 
@@ -38,12 +39,39 @@ def test_settings__limits_are_legal_and_what_is_beyond_is_not(name: str) -> None
         said: dict[str, Any] = {name: value}
         if name == "payload_size":
             said["window"] = 65536
+        if name in ("consumer_delay_us", "short_records"):
+            said["delivery"] = "ring"
         assert getattr(Settings(**said), name) == value
     illegal: list[Any] = [legal[0] - 1, "1", 1.0, True]
     illegal += [parameter.high + 1] if parameter.high is not None else []
     for value in illegal:
         with pytest.raises(SettingsError, match=f"--{option_of(name)} is .* it must be"):
             make(name, value)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_settings__a_pair_is_two_legal_values(name: str) -> None:
+    low, high = PAIRS[name].low, PAIRS[name].high
+    assert low is not None
+    assert high is not None
+    assert getattr(make(name, (low, high)), name) == (low, high)
+    for value in ((low, high + 1), (low - 1, high), (low,), low, (low, high, low), ("1", low), None):
+        with pytest.raises(SettingsError, match=f"--{option_of(name)} is .* it must be"):
+            make(name, value)
+
+
+def test_settings__what_contradicts_is_refused() -> None:
+    with pytest.raises(SettingsError, match="--delivery ring needs XDP"):
+        Settings(datapath_receiver="socket", delivery="ring")
+    with pytest.raises(SettingsError, match="--transmit live needs XDP"):
+        Settings(datapath_sender="socket", transmit="live")
+    with pytest.raises(SettingsError, match="--short-records needs --delivery ring"):
+        Settings(short_records=3)
+
+
+def test_record_fields__a_pair_is_two_fields() -> None:
+    fields = Settings(corrupt=(0.0, 0.5)).record_fields()
+    assert (fields["corruption_forward"], fields["corruption_backward"]) == (0.0, 0.5)
 
 
 @pytest.mark.parametrize("name", [name for name, p in PARAMETERS.items() if p.power_of_two])
@@ -94,35 +122,6 @@ def test_largest_block_bytes__fits_a_quarter_of_the_window(window: int, payload_
         assert -(-(block_bytes + 24) // payload_size) <= window // 4
 
 
-@given(st.integers(0, 1 << 60))
-def test_parse_size__reads_what_format_size_writes(size_bytes: int) -> None:
-    assert parse_size(format_size(size_bytes)) == size_bytes
-
-
-@pytest.mark.parametrize(
-    ("text", "size_bytes"),
-    [
-        ("0", 0),
-        ("1500", 1500),
-        ("64K", 65536),
-        ("64k", 65536),
-        ("256M", 256 << 20),
-        ("256MiB", 256 << 20),
-        ("1.5G", 3 << 29),
-        (" 2 T ", 2 << 40),
-        ("1b", 1),
-    ],
-)
-def test_parse_size__as_people_write(text: str, size_bytes: int) -> None:
-    assert parse_size(text) == size_bytes
-
-
-@pytest.mark.parametrize("text", ["", "M", "-1", "1X", "1.5", "1e6", "٣", "0x10", "1 000"])
-def test_parse_size__refuses_the_rest(text: str) -> None:
-    with pytest.raises(SettingsError):
-        parse_size(text)
-
-
 def test_parse_clang_flags__by_program() -> None:
     flags = parse_clang_flags(["sender=-O3 -mcpu=v2", "receiver='-DA=b c'"])
     assert flags == {"clang_flags_sender": ("-O3", "-mcpu=v2"), "clang_flags_receiver": ("-DA=b c",)}
@@ -144,3 +143,14 @@ def test_parameters_of__the_laboratory_has_all() -> None:
 def test_parameters__have_unique_options() -> None:
     options = [option_of(name) for name in PARAMETERS] + [p.short for p in PARAMETERS.values() if p.short]
     assert len(options) == len(set(options))
+
+
+def test_parse_datapath__one_word_holds_for_both() -> None:
+    assert parse_datapath("socket") == {"datapath_sender": "socket", "datapath_receiver": "socket"}
+    assert parse_datapath("ebpf:socket") == {"datapath_sender": "ebpf", "datapath_receiver": "socket"}
+
+
+@pytest.mark.parametrize("text", ["", "xdp", "ebpf:", ":ebpf", "ebpf:socket:ebpf"])
+def test_parse_datapath__refuses_the_rest(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"SENDER\[:RECEIVER\]"):
+        parse_datapath(text)

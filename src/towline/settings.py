@@ -8,28 +8,34 @@ from `Settings` and its `Parameter`s, so that a new axis is one new field here.
 from __future__ import annotations
 
 import dataclasses
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from towline.errors import SettingsError
+from towline.quantities import DIRECTIONS, unit
 
 KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
 
-LARGEST_PAYLOAD_BYTES = 3370  # live frames hold 3408 bytes; less 14 of Ethernet and 24 of our header
+LARGEST_PAYLOAD_BYTES = 3384  # live frames hold 3408 bytes; less 24 of our header, at level raw
 SMALLEST_MTU = 256  # a HELLO has 216 bytes
 LARGEST_MTU = 3506  # above it veth refuses native XDP
 NEAR_WINDOW = 4096  # packets
 FAR_WINDOW = 16384
 BLOCK_TRAILER_BYTES = 24  # a block's number and digest
+DEFAULT_PORT = 15010
 BLOCKS_PER_WINDOW = 4  # a block takes at most this fraction of the window, or the window could not move on
 
 Side = Literal["sender", "receiver", "lab"]
 Delivery = Literal["direct", "ring"]
+LevelName = Literal["raw", "dst", "dst-src", "ethernet", "ipv6", "udp6", "udp4"]
+Datapath = Literal["ebpf", "socket"]
+Transmit = Literal["live", "packet", "udp"]
+XdpMode = Literal["native", "generic"]
+Pair = tuple[Any, Any]  # (forward, backward)
 Sink = Literal["file", "memory"]
 
 
@@ -38,7 +44,8 @@ class Parameter:
     """What is to be known about one setting besides its type and default.
 
     `option` is the long option's name where it is not the field's own; `low` and `high` are inclusive.
-    `record` is the name of its field in a record of results, None where it has none.
+    `directions`: a pair of values, one for each direction. `record` is the name of its field in a record of
+    results (a pair's: without the direction), None where it has none.
     """
 
     help: str
@@ -46,8 +53,9 @@ class Parameter:
     option: str | None = None
     short: str | None = None
     unit: str = ""
-    low: int | None = None
-    high: int | None = None
+    low: float | None = None
+    high: float | None = None
+    directions: bool = False
     power_of_two: bool = False
     choices: tuple[str, ...] = ()
     none_means: str | None = None
@@ -61,20 +69,22 @@ class Parameter:
             return ""
         power = "a power of two " if self.power_of_two else ""
         most = "up" if self.high is None else f"to {self._show(self.high)}"
-        unit = f" {self.unit}" if self.unit and self.high is not None else ""
+        counted = f" {self.unit}" if self.unit in ("packets", "bursts", "seconds") and self.high is not None else ""
         none = f", or none: {self.none_means}" if self.none_means else ""
-        return f"{power}from {self._show(self.low)} {most}{unit}{none}"
+        return f"{power}from {self._show(self.low)} {most}{counted}{none}"
 
-    def allows(self, value: int) -> bool:
-        """Whether a number is legal."""
+    def allows(self, value: object) -> bool:
+        """Whether a value is legal, as far as it is a number."""
+        if not isinstance(value, (int, float) if self.unit == "share" else int) or isinstance(value, bool):
+            return False
         if self.low is not None and value < self.low:
             return False
         if self.high is not None and value > self.high:
             return False
-        return not self.power_of_two or value & (value - 1) == 0
+        return not self.power_of_two or int(value) & (int(value) - 1) == 0
 
-    def _show(self, value: int) -> str:
-        return format_size(value) if self.unit == "bytes" else str(value)
+    def _show(self, value: float) -> str:
+        return unit(self.unit).format(value)
 
 
 SENDER: frozenset[Side] = frozenset({"sender"})
@@ -87,10 +97,68 @@ def _parameter(default: object, help: str, sides: frozenset[Side], **more: Any) 
     return field(default=default, metadata={"parameter": Parameter(help=help, sides=sides, **more)})
 
 
+def _impairment(default: object, help: str, *, low: float = 0, **more: Any) -> Any:
+    """What the emulator does to frames: a value for each direction."""
+    more = {"record": None, "none_means": "unlimited" if default is None else None} | more
+    pair = (default, default)
+    return _parameter(pair, f"{help}; or forward=...,backward=...", LAB, low=low, directions=True, **more)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings of one transfer; each is checked when the object is made (SettingsError)."""
 
+    level: LevelName | None = _parameter(
+        None,
+        "the framing in front of each packet's header",
+        BOTH,
+        choices=get_args(LevelName),
+        none_means="what the target's form says: ethernet for MAC%IF, udp6 or udp4 for a host; a receiver serves "
+        "ethernet, ipv6, udp6 and udp4 at once",
+        record="level",
+    )
+    ethertype: int = _parameter(
+        0x1501, "the type in Ethernet frames (level ethernet)", BOTH, unit="hex", low=1, high=0xFFFF
+    )
+    next_header: int = _parameter(
+        146,
+        "the next header in IPv6 packets (level ipv6); 253 is the experimental one",
+        BOTH,
+        low=1,
+        high=255,
+    )
+    port: int = _parameter(
+        DEFAULT_PORT, "the UDP port that the receiver listens on (levels udp6 and udp4)", BOTH, low=1, high=65535
+    )
+    datapath_sender: Datapath = _parameter(
+        "ebpf",
+        "who does the sender's per-packet work: XDP programs (ebpf), or ordinary sockets (socket)",
+        SENDER,
+        choices=get_args(Datapath),
+        record="datapath_sender",
+    )
+    datapath_receiver: Datapath = _parameter(
+        "ebpf",
+        "who does the receiver's per-packet work: XDP programs (ebpf), or ordinary sockets (socket)",
+        RECEIVER,
+        choices=get_args(Datapath),
+        record="datapath_receiver",
+    )
+    transmit: Transmit | None = _parameter(
+        None,
+        "how frames leave: from XDP on live frames, through a packet socket, or through a UDP socket",
+        SENDER,
+        choices=get_args(Transmit),
+        none_means="the fastest that works here",
+        record="transmit",
+    )
+    xdp_mode: XdpMode | None = _parameter(
+        None,
+        "where XDP programs run: in the driver (native), or behind it (generic)",
+        BOTH,
+        choices=get_args(XdpMode),
+        none_means="native, and generic where the driver cannot",
+    )
     payload_size: int | None = _parameter(
         None,
         "file bytes in one packet",
@@ -129,6 +197,18 @@ class Settings:
         high=16,
         record="lanes",
     )
+    redundancy: int = _parameter(1, "how many times each packet is sent", SENDER, low=1, high=16, record="redundancy")
+    pace: int | None = _parameter(
+        None,
+        "send at this rate and no faster, counting all bytes of all frames; without it a sender takes what it can, "
+        "which only a link of one's own likes",
+        SENDER,
+        unit="bit/s",
+        low=8_000,
+        high=400_000_000_000,
+        none_means="as fast as possible",
+        record="pace",
+    )
     checksum: bool = _parameter(
         False,
         "check each payload in XDP as well, not only each block by its digest",
@@ -156,11 +236,12 @@ class Settings:
         high=64 * MIB,
         record="block_bytes",
     )
-    delivery: Delivery = _parameter(
-        "direct",
+    delivery: Delivery | None = _parameter(
+        None,
         "how XDP hands payload over: written at its place (direct), or through a BPF ring buffer (ring)",
         RECEIVER,
-        choices=("direct", "ring"),
+        choices=get_args(Delivery),
+        none_means="direct, and with datapath socket neither",
         record="delivery",
     )
     ring_size: int = _parameter(
@@ -177,7 +258,7 @@ class Settings:
         "file",
         "where the payload goes: a file, or memory (placed and checked, but not written)",
         RECEIVER,
-        choices=("file", "memory"),
+        choices=get_args(Sink),
         record="sink",
     )
     timeout_s: int = _parameter(
@@ -223,11 +304,34 @@ class Settings:
         low=0,
         high=(1 << 32) - 1,
     )
+    delay: Pair = _impairment(0, "how long a frame is under way, each way", unit="time", high=10_000_000)
+    jitter: Pair = _impairment(0, "how far a frame's delay varies, to either side", unit="time", high=10_000_000)
+    rate: Pair = _impairment(None, "rate of the path, in bits of frames", unit="bit/s", low=8_000, high=100_000_000_000)
+    queue: Pair = _impairment(
+        None,
+        "how much waits in front of the rate before frames are dropped",
+        unit="bytes",
+        low=1,
+        high=GIB,
+        none_means="the path's delay times its rate, and at least 100 frames",
+    )
+    loss: Pair = _impairment(0.0, "share of frames that are lost", unit="share", high=1.0)
+    loss_burst: Pair = _impairment(
+        1, "mean length of a burst of losses (Gilbert and Elliott's model); 1: each by itself", low=1, high=1_000_000
+    )
+    corrupt: Pair = _impairment(0.0, "share of frames with flipped bits", unit="share", high=1.0, record="corruption")
+    duplicate: Pair = _impairment(0.0, "share of frames that come twice", unit="share", high=1.0, record="duplication")
+    reorder: Pair = _impairment(
+        0.0, "share of frames that others overtake", unit="share", high=1.0, record="reordering"
+    )
     clang_flags_sender: tuple[str, ...] = _parameter(
         (), "flags for clang when it compiles the sender's program", SENDER, record="clang_flags_sender"
     )
     clang_flags_receiver: tuple[str, ...] = _parameter(
         (), "flags for clang when it compiles the receiver's program", RECEIVER, record="clang_flags_receiver"
+    )
+    clang_flags_emulator: tuple[str, ...] = _parameter(
+        (), "flags for clang when it compiles the emulator's program", LAB, record="clang_flags_emulator"
     )
 
     def __post_init__(self) -> None:
@@ -235,6 +339,15 @@ class Settings:
             _check(name, parameter, getattr(self, name))
         if self.payload_size is not None:
             largest_block_bytes(self.window or NEAR_WINDOW, self.payload_size)
+        if self.datapath_receiver == "socket" and self.delivery is not None:
+            raise SettingsError(
+                f"--delivery {self.delivery} needs XDP at the receiver: leave it out, or --datapath ebpf"
+            )
+        for name in ("consumer_delay_us", "short_records"):
+            if getattr(self, name) and self.delivery != "ring":
+                raise SettingsError(f"--{option_of(name)} needs --delivery ring")
+        if self.datapath_sender == "socket" and self.transmit == "live":
+            raise SettingsError("--transmit live needs XDP at the sender: leave it out, or --datapath ebpf")
 
     @property
     def window_most(self) -> int:
@@ -247,8 +360,15 @@ class Settings:
 
     def record_fields(self) -> dict[str, Any]:
         """The settings as they stand in a record of results (flags as one string)."""
-        values = {p.record: getattr(self, name) for name, p in PARAMETERS.items() if p.record}
-        return {name: shlex.join(v) if isinstance(v, tuple) else v for name, v in values.items()}
+        fields: dict[str, Any] = {}
+        for name, parameter in PARAMETERS.items():
+            value = getattr(self, name)
+            if parameter.directions:
+                stem = parameter.record or name
+                fields |= {f"{stem}_{way}": one for way, one in zip(DIRECTIONS, value, strict=True)}
+            elif parameter.record:
+                fields[parameter.record] = shlex.join(value) if isinstance(value, tuple) else value
+        return fields
 
 
 PARAMETERS: Mapping[str, Parameter] = {f.name: f.metadata["parameter"] for f in dataclasses.fields(Settings)}
@@ -283,32 +403,6 @@ def largest_block_bytes(window: int, payload_size: int) -> int:
     return room_bytes
 
 
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?\s*", re.IGNORECASE | re.ASCII)
-_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-
-
-def parse_size(text: str) -> int:
-    """Bytes in a size such as 1500, 64K, 256MiB or 1.5G; the letters are powers of 1024."""
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        raise SettingsError(f"{text!r} is not a size: write bytes, or a number with K, M, G or T (256M)")
-    number, letter = match.groups()
-    scale = 1024 ** _POWERS[letter.upper()]
-    size_bytes = int(number) * scale if number.isdecimal() else float(number) * scale
-    if size_bytes != int(size_bytes):
-        raise SettingsError(f"{text!r} is not a whole number of bytes")
-    return int(size_bytes)
-
-
-def format_size(size_bytes: int) -> str:
-    """A size as `parse_size` reads it, exact: 16777216 -> 16M, 1500 -> 1500."""
-    for letter in ("T", "G", "M", "K"):
-        scale = 1024 ** _POWERS[letter]
-        if size_bytes and size_bytes % scale == 0:
-            return f"{size_bytes // scale}{letter}"
-    return str(size_bytes)
-
-
 def parse_clang_flags(assignments: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Settings from texts such as `sender=-O3 -mcpu=v2`: {"clang_flags_sender": ("-O3", "-mcpu=v2")}."""
     found: dict[str, tuple[str, ...]] = {}
@@ -324,13 +418,26 @@ def parse_clang_flags(assignments: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def parse_datapath(text: str) -> dict[str, str]:
+    """Settings from SENDER[:RECEIVER], where one word holds for both."""
+    sender, colon, receiver = text.partition(":")
+    found = {"datapath_sender": sender, "datapath_receiver": receiver if colon else sender}
+    for value in found.values():
+        if value not in get_args(Datapath):
+            raise SettingsError(f"{text!r}: write SENDER[:RECEIVER], each {' or '.join(get_args(Datapath))}")
+    return found
+
+
 def _check(name: str, parameter: Parameter, value: object) -> None:
-    if value is None and parameter.none_means:
+    if value is None and parameter.none_means and not parameter.directions:
         return
     if parameter.choices:
         legal = value in parameter.choices
+    elif parameter.directions:
+        pair = value if isinstance(value, tuple) and len(value) == len(DIRECTIONS) else ("",)
+        legal = all((one is None and parameter.none_means) or parameter.allows(one) for one in pair)
     elif parameter.low is not None:
-        legal = isinstance(value, int) and not isinstance(value, bool) and parameter.allows(value)
+        legal = parameter.allows(value)
     elif _TYPES[name] is bool:
         legal = isinstance(value, bool)
     else:

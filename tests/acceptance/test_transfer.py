@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from towline.errors import SettingsError
-from towline.settings import GIB, LARGEST_PAYLOAD_BYTES, MIB, format_size
+from towline.quantities import format_size
+from towline.settings import GIB, LARGEST_PAYLOAD_BYTES, MIB
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("namespaces")]
 

@@ -6,43 +6,62 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from cyclopts import Group, Parameter, Token
 
 from towline import settings
+from towline.errors import SettingsError
+from towline.quantities import format_directions, parse_directions, parse_size, unit
 from towline.settings import Settings
 
 # Annotations for options that are no settings.
 FLAG = Parameter(negative="", show_default=False)
-SIZE = Parameter(converter=lambda _, tokens: settings.parse_size(tokens[0].value), metavar="SIZE")
+SIZE = Parameter(converter=lambda _, tokens: parse_size(tokens[0].value), metavar="SIZE")
 
 _GROUPS = {
     "settings": Group("Settings", sort_key=2),
-    "clang": Group("Programs", sort_key=3),
+    "impairments": Group("Impairments of the path", sort_key=3),
+    "clang": Group("Programs", sort_key=4),
 }
+_WRITTEN_TOGETHER = ("clang_flags_", "datapath_")  # settings that are parts of one option
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """What was said of the settings; a generated subclass has a field for each of a side's settings, too."""
 
+    side: ClassVar[settings.Side] = "lab"
     clang_flags: Annotated[
         list[str] | None,
         Parameter(
             group=_GROUPS["clang"],
-            help="PROGRAM=FLAGS: flags for clang when it compiles the program sender or receiver,"
+            help="PROGRAM=FLAGS: flags for clang when it compiles the program sender, receiver or emulator,"
             " for example sender=-O3; may be repeated.",
             negative="",
             allow_leading_hyphen=True,
+        ),
+    ] = field(default=None)
+    datapath: Annotated[
+        str | None,
+        Parameter(
+            group=_GROUPS["settings"],
+            help="Who does the per-packet work: XDP programs (ebpf), or ordinary sockets (socket)."
+            " In the laboratory SENDER:RECEIVER sets them apart.",
+            show_default=lambda _: "ebpf",
         ),
     ] = field(default=None)
 
     def settings(self) -> Settings:
         """The settings; raises SettingsError with the legal values."""
         said: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        flags = settings.parse_clang_flags(said.pop("clang_flags") or [])
-        return Settings(**(said | flags))
+        together: dict[str, Any] = settings.parse_clang_flags(said.pop("clang_flags") or [])
+        datapath = said.pop("datapath")
+        if datapath is not None:
+            if self.side != "lab" and ":" in datapath:
+                raise SettingsError(f"--datapath is {datapath}: the other side chooses its own")
+            together |= settings.parse_datapath(datapath)
+        return Settings(**(said | together))
 
 
 def options_class(side: settings.Side) -> type[Options]:
@@ -50,14 +69,14 @@ def options_class(side: settings.Side) -> type[Options]:
     fields = [
         (name, Annotated[settings.type_of(name), _option(name)], field(default=_default(name)))
         for name in settings.parameters_of(side)
-        if not name.startswith("clang_flags_")
+        if not name.startswith(_WRITTEN_TOGETHER)
     ]
     # In Python 3.11 a made class says that it is of the module "types", and cyclopts takes it for a builtin.
     return dataclasses.make_dataclass(
         f"{side.capitalize()}Options",
         fields,
         bases=(Options,),
-        namespace={"__module__": __name__},
+        namespace={"__module__": __name__, "side": side},
         frozen=True,
         kw_only=True,
     )
@@ -69,30 +88,31 @@ def _option(name: str) -> Parameter:
     legal = "" if parameter.choices else parameter.legal()
     return Parameter(
         name=names,
-        group=_GROUPS["settings"],
+        group=_GROUPS["impairments" if parameter.directions else "settings"],
         help=f"{parameter.help[0].upper()}{parameter.help[1:]}{f' ({legal})' if legal else ''}.",
-        metavar={"bytes": "SIZE", "bursts": "N", "packets": "N"}.get(parameter.unit),
-        converter=_converter(parameter),
+        metavar=unit(parameter.unit).metavar if parameter.low is not None else None,
+        converter=_converter(parameter, _default(name)),
+        # A pair is two tokens to a parser that goes by types.
+        n_tokens=1 if parameter.directions else None,
         show_default=_shown_default(parameter, _default(name)),
         negative=None if settings.type_of(name) is bool else "",
     )
 
 
-def _converter(parameter: settings.Parameter) -> Callable[..., Any] | None:
-    if parameter.choices or parameter.low is None:
+def _converter(parameter: settings.Parameter, default: Any) -> Callable[..., Any] | None:
+    if not parameter.choices and parameter.low is None:
         return None
 
-    def number(_type: Any, tokens: tuple[Token, ...]) -> int | None:
-        text = tokens[0].value
+    def value(text: str) -> Any:
         if parameter.none_means and text.lower() == "none":
             return None
-        if parameter.unit == "bytes":
-            return settings.parse_size(text)
-        if not text.removeprefix("-").isdecimal():
-            raise ValueError(f"{text!r} is not a whole number")
-        return int(text)
+        return text if parameter.choices else unit(parameter.unit).parse(text)
 
-    return number
+    def convert(_type: Any, tokens: tuple[Token, ...]) -> Any:
+        text = tokens[0].value
+        return parse_directions(text, value, default) if parameter.directions else value(text)
+
+    return convert
 
 
 def _default(name: str) -> Any:
@@ -100,8 +120,11 @@ def _default(name: str) -> Any:
 
 
 def _shown_default(parameter: settings.Parameter, default: Any) -> bool | Callable[[Any], str]:
-    if default is None:
+    ways = unit(parameter.unit)
+    if parameter.directions and default != (None, None):
+        return lambda _: format_directions(default, ways.format)
+    if default is None or parameter.directions:
         return lambda _: parameter.none_means or "none"
-    if parameter.unit == "bytes":
-        return lambda _: settings.format_size(default)
+    if parameter.low is not None:
+        return lambda _: ways.format(default)
     return True

@@ -17,6 +17,7 @@ import msgspec
 
 from towline import settings as parameters
 from towline.errors import RunError
+from towline.quantities import format_directions, unit
 from towline.settings import Settings
 from towline.transfer import events
 
@@ -153,14 +154,21 @@ def towline_command(*arguments: str) -> list[str]:
 def setting_arguments(settings: Settings, side: parameters.Side) -> list[str]:
     """The settings that `side` uses, as it reads them on its command line."""
     found = []
-    for name in parameters.parameters_of(side):
+    for name, parameter in parameters.parameters_of(side).items():
         value = getattr(settings, name)
         option = f"--{parameters.option_of(name)}"
         if name.startswith("clang_flags_"):
             if value:
                 found.append(f"--clang-flags={name.removeprefix('clang_flags_')}={shlex.join(value)}")
+        elif name.startswith("datapath_"):
+            if name == "datapath_sender" or side == "receiver":
+                found.append(
+                    f"--datapath={value}" if side != "lab" else f"--datapath={value}:{settings.datapath_receiver}"
+                )
         elif isinstance(value, bool):
             found.append(option if value else f"--no-{option[2:]}")
+        elif parameter.directions:
+            found.append(f"{option}={format_directions(value, unit(parameter.unit).format)}")
         else:
             found.append(f"{option}={'none' if value is None else value}")
     return found
