@@ -24,12 +24,16 @@ class Impairment:
     corruption: float = 0.0
     heavy: bool = False  # corruption by many scattered flips, which a 16-bit sum does not always catch
     delay_us: int = 50
-    packet_us: int = 1  # between two packets on the wire
+    jitter_us: int = 0  # each packet takes up to that much longer, and overtakes
+    packet_us: float = 1  # between two packets on the wire
+    rate_bps: float | None = None  # of frame bytes; then packet_us is not looked at
+    queue_bytes: int = 1 << 40  # of frames that wait for the rate; what finds it full is lost
     dark: tuple[tuple[int, int], ...] = ()  # from, to (exclusive): everything is lost; since the start
     censor: Callable[[bytes], bool] | None = None  # True: this packet is lost
 
 
 CLEAN = Impairment()
+FRAME_BYTES = 14  # what a packet is on the wire besides itself
 
 
 class Clock:
@@ -62,17 +66,19 @@ class Path:
 
     def __init__(self, clock: Clock, rng: Random, impairment: Impairment) -> None:
         self.impairment = impairment
-        self.sent = self.lost = self.corrupted = 0
+        self.sent = self.lost = self.overflowed = self.corrupted = 0
         self.forged = 0  # corrupted, and the check did not notice
         self._clock = clock
         self._rng = rng
-        self._free_us = clock.now
+        self._free_us = float(clock.now)
 
     def send(self, packet: bytes) -> None:
         """Put a packet on the wire."""
         wire, rng, now = self.impairment, self._rng, self._clock.now
-        self._free_us = max(self._free_us, now) + wire.packet_us
         self.sent += 1
+        if not self._enters(len(packet) + FRAME_BYTES):
+            self.overflowed += 1
+            return
         since = now - self._clock.start_us
         lost = rng.random() < wire.loss or any(low <= since < high for low, high in wire.dark)
         if lost or (wire.censor is not None and wire.censor(packet)):
@@ -80,8 +86,21 @@ class Path:
             return
         for _ in range(1 + (rng.random() < wire.duplication)):
             late = rng.randrange(wire.reordering_us) if rng.random() < wire.reordering else 0
+            late += rng.randrange(wire.jitter_us) if wire.jitter_us else 0
             arriving = self._damage(packet) if rng.random() < wire.corruption else packet
-            self._clock.at(self._free_us + wire.delay_us + late, lambda p=arriving: self.deliver(p))  # type: ignore[misc]
+            self._clock.at(int(self._free_us) + wire.delay_us + late, lambda p=arriving: self.deliver(p))  # type: ignore[misc]
+
+    def _enters(self, frame_bytes: int) -> bool:
+        """Whether a frame finds room in the queue; then it takes the wire for its time."""
+        wire, now = self.impairment, self._clock.now
+        if wire.rate_bps is None:
+            self._free_us = max(self._free_us, now) + wire.packet_us
+            return True
+        byte_us = 8e6 / wire.rate_bps
+        if self._free_us - now > wire.queue_bytes * byte_us:
+            return False
+        self._free_us = max(self._free_us, now) + frame_bytes * byte_us
+        return True
 
     def _damage(self, packet: bytes) -> bytes:
         self.corrupted += 1

@@ -33,6 +33,8 @@ class Plan:
     delivery: str = "direct"
     first_index: int = 0
     burst: int = 64
+    redundancy: int = 1
+    pace_bps: float | None = None  # of each lane
     start_us: int = 1_000_000
     timeout_us: int = 10_000_000
     forward: Impairment = CLEAN
@@ -44,6 +46,7 @@ class Plan:
     interrupted: float = 0.0  # how often a burst ends early
     sender_poll_us: int = 20
     receiver_poll_us: int = 50  # how long the receiving process is away after something came: a slow consumer
+    stopped: tuple[int, int] = (0, 0)  # from, to: the receiving process does not run; since the start
     events_most: int = 400_000
     witness: bool = True
     make_twin: Callable[..., twins.Placement] = twins.Placement
@@ -59,10 +62,13 @@ class Outcome:
     content: bytes | None  # of the receiver's file, None where it did not appear
     sent: bytes
     seconds: float
+    sending_seconds: float  # from the first DATA until the sender has seen DONE
     events: int
     packets: int
     packets_sent: int
+    overflowed: int  # found the path's queue full
     retransmissions: int
+    redundant_copies: int
     probes: int
     counters: dict[str, int]  # the receiver's, summed over lanes
     forged: int  # damaged packets that were believed
@@ -88,6 +94,9 @@ def run(plan: Plan) -> Outcome:
         assert clock.now - clock.start_us < SECONDS_MOST * 1_000_000, "no end: time"
         if sender.result is None:
             _check_slots(sender, receiver)
+    for lane in sender.lanes:
+        rules = lane.rules
+        assert lane.packets_sent == rules.packets + rules.retransmissions + rules.redundant_copies
     content_there = receiver.sink.content
     assert content_there in (None, content), "the wrong bytes appeared"
     assert sender.result != "done" or content_there == content, "done, and nothing is there"
@@ -100,9 +109,12 @@ def run(plan: Plan) -> Outcome:
         content=content_there,
         sent=content,
         seconds=(clock.now - clock.start_us) / 1e6,
+        sending_seconds=(sender.ended_us - min((lane.first_sent_us for lane in sender.lanes), default=0)) / 1e6,
         events=clock.events,
         packets=sum(lane.rules.packets for lane in sender.lanes),
         packets_sent=sum(lane.packets_sent for lane in sender.lanes),
+        overflowed=forward.overflowed,
+        redundant_copies=sum(lane.rules.redundant_copies for lane in sender.lanes),
         retransmissions=sum(lane.rules.retransmissions for lane in sender.lanes),
         probes=sum(lane.rules.probes for lane in sender.lanes),
         counters={name: sum(one.twin.counters[name] for one in deliveries) for name in names},

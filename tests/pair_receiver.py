@@ -203,6 +203,10 @@ class ReceiverEnd:
         if self._wake_us != when_us:
             return
         self._wake_us = None
+        low, high = self._plan.stopped
+        if low <= self._clock.now - self._clock.start_us < high:
+            self.wake_at(self._clock.start_us + high)
+            return
         inbox, self._inbox = self._inbox, []
         if self.result is not None:
             return
@@ -256,7 +260,7 @@ class ReceiverEnd:
         if self.incoming is None:
             options: dict[str, Any] = {"timeout_us": plan.timeout_us, "rtt_us": 0, "now": now}
             self.incoming = Incoming(
-                address=ADDRESS, lanes=plan.lanes, terms=terms, sink=self.sink, reply=self._reply, **options
+                peer=None, lanes=plan.lanes, terms=terms, sink=self.sink, reply=self._reply, **options
             )
         session = self._session(self.incoming, hello.fields["lane"], terms)
         self._send(encode(accept(hello, session, plan.first_index, self.incoming.terms)))

@@ -11,18 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests import twins
+from tests.fake_path import FRAME_BYTES
 from tests.twin_memory import Records, State
 from towline.errors import IntegrityError, MalformedError, PeerError, StalledError, TowlineError, UnconfirmedError
 from towline.protocol.closing import CLOSES, Farewell, Liveness, abort, close
 from towline.protocol.loss import RoundTrip
 from towline.protocol.opening import Accepted, Caller, Offer
+from towline.protocol.pacing import Pace
 from towline.protocol.sender import Acknowledged, LaneSender, Schedule
 from towline.protocol.window import unpack_ranges
 from towline.slots import Slots, gather
 from towline.transfer.filler import LaneFiller
 from towline.transfer.stream import Entry, OutgoingStream
 from towline.transmit.acknowledgements import RingAcknowledgements, SharedAcknowledgements
-from towline.wire import Flag, Kind, Message, decode_untrusted, encode, reason_untrusted
+from towline.wire import DATA_LEAST_BYTES, HEADER_BYTES, Flag, Kind, Message, decode_untrusted, encode, reason_untrusted
 
 if TYPE_CHECKING:
     from tests.fake_path import Clock
@@ -61,6 +63,7 @@ class Lane:
         terms, first = accepted.terms, accepted.first_index
         self.session = accepted.session
         self.packets_sent = 0
+        self.first_sent_us = clock.now
         records = Records(plan.sender_records)
         self.twin = twins.Acknowledgements(
             session=accepted.session,
@@ -84,6 +87,9 @@ class Lane:
             checksum=plan.checksum,
             rtt=RoundTrip.guess(rtt_us),
             now=clock.now,
+            pace=None if plan.pace_bps is None else Pace(bits_per_second=plan.pace_bps),
+            redundancy=plan.redundancy,
+            frame_bytes=FRAME_BYTES + HEADER_BYTES + max(terms.payload_size, DATA_LEAST_BYTES),
         )
         memory = np.zeros(terms.window * terms.payload_size, np.uint8)
         self._slots = Slots(memory, window=terms.window, payload_size=terms.payload_size)
@@ -159,6 +165,8 @@ class Lane:
 
     def _transmit(self, schedule: Schedule) -> None:
         now = self._clock.now
+        if not self.packets_sent:
+            self.first_sent_us = now
         self._check(schedule)
         self.twin.sent_end = max(self.rules.next_new, int(schedule.indices[-1]) + 1) & 0xFFFFFFFF
         count = len(schedule)
@@ -188,14 +196,19 @@ class Lane:
 
     def _check(self, schedule: Schedule) -> None:
         """What holds of every burst."""
-        rules, indices, flags = self.rules, schedule.indices, schedule.flags
+        rules, copies = self.rules, self._plan.redundancy
+        distinct = len(schedule) // copies
+        indices, flags = schedule.indices[:distinct], schedule.flags[:distinct]
         fresh = indices[flags & Flag.AGAIN == 0]
-        assert 0 < len(indices) <= self._burst
+        assert schedule.copies == copies
+        assert 0 < len(schedule) <= max(self._burst, copies)
+        assert (schedule.indices == np.tile(indices, copies)).all(), "copies of something else"
+        assert not (schedule.flags[distinct:] & Flag.AGAIN).any(), "a copy that counts as a retransmission"
         assert len(np.unique(indices)) == len(indices), "a packet twice in a burst"
         assert indices.max() < min(rules.limit, rules.filled_to), "beyond the limit"
         assert indices.min() >= rules.first, "before the first"
         assert (fresh == np.arange(rules.next_new, rules.next_new + len(fresh))).all(), "new packets out of order"
-        assert not (flags[:-1] & Flag.FLUSH).any(), "FLUSH in the middle of a burst"
+        assert not (schedule.flags[:-1] & Flag.FLUSH).any(), "FLUSH in the middle of a burst"
 
 
 class SenderEnd:
@@ -203,6 +216,7 @@ class SenderEnd:
 
     def __init__(self, plan: Plan, content: bytes, clock: Clock, send: Send) -> None:
         self.result: TowlineError | str | None = None
+        self.ended_us = 0
         self.lanes: list[Lane] = []
         self._plan = plan
         self._content = content
@@ -240,6 +254,7 @@ class SenderEnd:
         if self._wake_us != when_us or self.result is not None:
             return
         self._wake_us = None
+        self.ended_us = self._clock.now
         try:
             self._step()
         except TowlineError as error:

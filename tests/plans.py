@@ -28,6 +28,7 @@ def random_plan(seed: int, *, packets: int = 150) -> Plan:
         packets //= 3  # a round trip for each
     delay_us = rng.choice((5, 50, 50, 500, 20_000))
     granted = min(window, receiver_window or window)
+    later = Random(seed + 2_000_003)  # so that a seed keeps the rest of its schedule
     return Plan(
         seed=seed,
         size_bytes=_size(rng, packets, payload_size, min(block_bytes, largest_block_bytes(granted, payload_size))),
@@ -42,6 +43,8 @@ def random_plan(seed: int, *, packets: int = 150) -> Plan:
         delivery=rng.choice(("direct", "ring")),
         first_index=rng.choice((0, 0, 1, 2**32 - 1, 2**32 - 50, 2**32 - 200, 2**31 - 10, 2 * 65536 - 50)),
         burst=rng.choice((8, 64, 2048)),
+        redundancy=later.choice((1, 1, 1, 1, 2, 3)),
+        pace_bps=later.choice((None, None, None, 1e6, 20e6, 1e9)),
         start_us=rng.choice((1000, 10**9, 2**32 - 500, 2**32 - 20_000)),
         forward=_impairment(rng, delay_us),
         backward=_impairment(rng, delay_us),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from towline.protocol.loss import (
+    NEVER_US,
     PROBE_LEAST_US,
     PROBE_MOST_US,
     REORDERING_LEAST_US,
@@ -17,7 +18,9 @@ from towline.protocol.loss import (
     Reordering,
     RoundTrip,
     lost,
+    overdue_us,
     probe_after_us,
+    probe_at_us,
     spread,
 )
 
@@ -50,30 +53,38 @@ def test_useless__widens_once_a_round_trip_up_to_a_round_trip_and_is_forgotten()
     reordering, rtt = Reordering(), RoundTrip(smoothed_us=10_000, least_us=8_000)
     now, widths = 100_000, []
     for count in range(1, 8):
-        reordering.useless(count, rtt, now)
-        reordering.useless(count, rtt, now + 1)  # the same again: nothing new
+        reordering.useless(count, count, rtt, now)
+        reordering.useless(count, count, rtt, now + 1)  # the same again: nothing new
         widths.append(reordering.window_us(rtt))
         now += 10_001
     assert widths == [4_000, 6_000, 8_000, 10_000, 10_000, 10_000, 10_000]
     for _ in range(20):
         now += ROUNDS_TO_FORGET * rtt.smoothed_us + 1
-        reordering.useless(7, rtt, now)
+        reordering.useless(7, 7, rtt, now)
     assert reordering.window_us(rtt) == 2_000
 
 
 def test_useless__many_at_once_widen_by_one_step() -> None:
     reordering, rtt = Reordering(), RoundTrip(smoothed_us=10_000, least_us=8_000)
-    reordering.useless(50, rtt, 100_000)
-    reordering.useless(90, rtt, 105_000)
+    reordering.useless(50, 50, rtt, 100_000)
+    reordering.useless(90, 90, rtt, 105_000)
+    assert reordering.window_us(rtt) == 4_000
+
+
+def test_useless__a_few_among_many_retransmissions_are_no_reason() -> None:
+    reordering, rtt = Reordering(), RoundTrip(smoothed_us=10_000, least_us=8_000)
+    reordering.useless(10, 80, rtt, 100_000)
+    assert reordering.window_us(rtt) == 2_000
+    reordering.useless(21, 160, rtt, 200_000)
     assert reordering.window_us(rtt) == 4_000
 
 
 def test_probed__excuses_one_useless_packet() -> None:
     reordering, rtt = Reordering(), RoundTrip(smoothed_us=10_000, least_us=8_000)
     reordering.probed()
-    reordering.useless(1, rtt, 100_000)
+    reordering.useless(1, 1, rtt, 100_000)
     assert reordering.window_us(rtt) == 2_000
-    reordering.useless(2, rtt, 200_000)
+    reordering.useless(2, 2, rtt, 200_000)
     assert reordering.window_us(rtt) == 4_000
 
 
@@ -123,6 +134,35 @@ def test_probe_after_us__doubles_up_to_a_limit() -> None:
     assert [after(10_000, n) for n in range(6)] == [20_000, 40_000, 80_000, 160_000, PROBE_MOST_US, PROBE_MOST_US]
     assert after(10_000, 10_000) == PROBE_MOST_US
     assert after(1_000_000, 5) == 2_000_000  # a long path is not asked more often than it can answer
+
+
+@pytest.mark.parametrize(
+    ("shown_us", "due_us"),
+    [(7_000, 25_000), (5_000, 25_000), (4_999, NEVER_US), (-(1 << 62), NEVER_US)],
+)
+def test_overdue_us__a_round_trip_and_the_window_after_what_an_ack_has_shown(shown_us: int, due_us: int) -> None:
+    rtt = RoundTrip.guess(16_000)
+    assert overdue_us(np.array([5_000]), np.array([shown_us]), 4_000, rtt).tolist() == [due_us]
+
+
+def test_overdue_us__never_on_a_short_path() -> None:
+    rtt = RoundTrip.guess(PROBE_LEAST_US - 1)
+    assert overdue_us(np.array([5_000]), np.array([9_000]), 100, rtt).tolist() == [NEVER_US]
+
+
+@pytest.mark.parametrize(
+    ("unanswered", "heard_us", "at_us"),
+    [
+        (True, 0, 120_000),  # two round trips after what was sent last
+        (True, 110_000, 120_000),  # an answer to something older
+        (True, 130_000, 140_000),
+        (False, 130_000, 150_000),  # nothing to be answered: the window is shut
+    ],
+)
+def test_probe_at_us__what_is_heard_speaks_of_a_round_trip_ago(unanswered: bool, heard_us: int, at_us: int) -> None:
+    rtt = RoundTrip.guess(10_000)
+    found = probe_at_us(unanswered=unanswered, window_shut=True, rtt=rtt, probes=0, sent_us=100_000, heard_us=heard_us)
+    assert found == at_us
 
 
 def test_spread__over_the_time_of_a_burst() -> None:

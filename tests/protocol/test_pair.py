@@ -4,18 +4,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tests import twins
-from tests.fake_path import Impairment
+from tests.fake_path import FRAME_BYTES, Impairment
 from tests.pair import Outcome, Plan, run
 from tests.pair_receiver import MemorySink
 from tests.plans import darkened, heavily_corrupted, random_plan
 from towline.errors import FileError, PeerError, StalledError, TowlineError, UnconfirmedError
-from towline.wire import Flag, Kind
+from towline.wire import HEADER_BYTES, Flag, Kind
 
 PER_TEST = 100
 BOTH = pytest.mark.parametrize("delivery", ["direct", "ring"])
@@ -167,6 +168,137 @@ def test_run__without_any_flush_probes_find_the_tail(delivery: str) -> None:
 
     outcome = well(Plan(seed=7, delivery=delivery, forward=Impairment(censor=is_flush)))
     assert 0 < outcome.probes <= 20
+
+
+# ---- redundancy and pace
+
+
+@BOTH
+@pytest.mark.parametrize("pace_bps", [None, 50e6])
+def test_run__redundancy_spares_retransmissions(pace_bps: float | None, delivery: str) -> None:
+    lossy = Impairment(loss=0.1)
+    plan = Plan(
+        seed=20, size_bytes=100_000, window=256, delivery=delivery, pace_bps=pace_bps, forward=lossy, backward=lossy
+    )
+    once, twice = well(plan), well(replace(plan, redundancy=2))
+    assert once.redundant_copies == 0
+    assert twice.redundant_copies == twice.packets_sent / 2
+    assert once.retransmissions > 0.07 * once.packets
+    assert twice.retransmissions < 0.04 * twice.packets
+    assert twice.counters["useless"] <= twice.probes
+
+
+@BOTH
+def test_run__stop_and_wait_with_copies_and_a_pace(delivery: str) -> None:
+    plan = Plan(seed=21, size_bytes=3000, pipelining=0, ack_every=1, delivery=delivery, redundancy=2, pace_bps=10e6)
+    outcome = well(plan)
+    assert outcome.packets_sent == 2 * outcome.packets == outcome.counters["acks"]
+    assert outcome.sending_seconds > outcome.packets * 100e-6  # a round trip for each
+    assert (outcome.retransmissions, outcome.probes) == (0, 0)
+
+
+@BOTH
+@pytest.mark.parametrize(("pace_bps", "redundancy"), [(1e6, 1), (40e6, 1), (40e6, 3), (400e6, 1)])
+def test_run__a_pace_is_kept(pace_bps: float, redundancy: int, delivery: str) -> None:
+    plan = Plan(seed=22, size_bytes=100_000, window=1024, delivery=delivery, pace_bps=pace_bps, redundancy=redundancy)
+    outcome = well(plan)
+    frame_bits = 8 * (FRAME_BYTES + HEADER_BYTES + plan.payload_size)
+    assert outcome.sending_seconds == pytest.approx(outcome.packets_sent * frame_bits / pace_bps, rel=0.01, abs=1e-3)
+    assert (outcome.retransmissions, outcome.probes) == (0, 0)
+
+
+# ---- a long path: 500 Mbit/s, a round trip of 50 ms
+
+PATH_BPS = 500e6
+LONG = Impairment(delay_us=25_000, rate_bps=PATH_BPS, queue_bytes=100 * 1438)
+LONG_PLAN = Plan(
+    seed=23,
+    size_bytes=16 << 20,
+    payload_size=1400,
+    ack_every=32,
+    window=16384,
+    burst=2048,
+    sender_packet_us=1,
+    sender_poll_us=50,
+    pace_bps=0.98 * PATH_BPS,
+    forward=LONG,
+    backward=LONG,
+    events_most=1_000_000,
+    witness=False,  # it reads every ACK bit by bit
+)
+DARK = ((250_000, 2_250_000),)  # while it sends
+
+
+def long(*, forward: dict[str, Any], backward: dict[str, Any], **more: Any) -> Outcome:
+    """A transfer over the long path, with faults."""
+    return well(replace(LONG_PLAN, forward=replace(LONG, **forward), backward=replace(LONG, **backward), **more))
+
+
+def useless_share(outcome: Outcome) -> float:
+    return outcome.counters["useless"] / outcome.packets_sent
+
+
+@pytest.mark.parametrize(("loss", "share", "size_bytes"), [(0.01, 0.9, 96 << 20), (0.1, 0.8, 64 << 20)])
+def test_run__a_long_lossy_path_is_used(loss: float, share: float, size_bytes: int) -> None:
+    # Of some seeds a DONE is lost, which costs two round trips at the end of this second.
+    outcome = long(forward={"loss": loss}, backward={"loss": loss}, size_bytes=size_bytes, seed=1)
+    payload_bps = PATH_BPS * 1400 / 1438 * (1 - loss)
+    assert size_bytes * 8 / outcome.sending_seconds > share * payload_bps
+    assert useless_share(outcome) < 0.005
+    assert outcome.overflowed == 0
+
+
+@pytest.mark.parametrize("loss", [0.01, 0.1])
+def test_run__the_tail_of_a_long_path_costs_a_few_round_trips(loss: float) -> None:
+    outcome = long(forward={"loss": loss}, backward={}, size_bytes=1 << 20)
+    assert outcome.sending_seconds < 749 * 24e-6 + 0.3
+    assert outcome.counters["useless"] <= outcome.probes
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        {"reordering": 0.05, "reordering_us": 12_500},
+        {"reordering": 0.05, "reordering_us": 30_000},
+        {"jitter_us": 12_500},
+        {"jitter_us": 12_500, "loss": 0.01},
+    ],
+)
+def test_run__reordering_on_a_long_path_is_not_taken_for_loss(forward: dict[str, Any]) -> None:
+    outcome = long(forward=forward, backward={"jitter_us": 12_500})
+    assert useless_share(outcome) < 0.02
+    assert outcome.sending_seconds < (16 << 20) / 1400 * 24e-6 + 0.25
+
+
+def test_run__thirty_percent_loss_on_a_long_path() -> None:
+    outcome = long(forward={"loss": 0.3}, backward={"loss": 0.3})
+    assert useless_share(outcome) < 0.02
+    assert outcome.sending_seconds < 2
+
+
+def test_run__a_black_hole_of_five_seconds_costs_a_window_and_its_time() -> None:
+    dark = ((250_000, 5_250_000),)
+    outcome = long(forward={"dark": dark}, backward={"dark": dark})
+    assert outcome.sending_seconds < 6.2
+    assert outcome.retransmissions < 16384
+    assert outcome.counters["useless"] == 0
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.01])
+def test_run__acknowledgements_eaten_for_two_seconds_are_no_loss(loss: float) -> None:
+    outcome = long(forward={"loss": loss}, backward={"dark": DARK}, size_bytes=32 << 20)
+    lost = outcome.packets_sent - outcome.counters["placed"] - outcome.counters["duplicates"]
+    assert 0 < outcome.probes < 20
+    assert outcome.counters["useless"] <= outcome.probes
+    assert outcome.retransmissions <= lost + outcome.probes
+    assert outcome.sending_seconds < 3.5
+
+
+def test_run__a_receiver_stopped_for_five_seconds_continues() -> None:
+    outcome = long(forward={"loss": 0.01}, backward={}, size_bytes=32 << 20, stopped=(250_000, 5_250_000))
+    assert 0 < outcome.probes < 50
+    assert useless_share(outcome) < 0.005
+    assert 5 < outcome.sending_seconds < 6.5
 
 
 # ---- what goes wrong in the receiver

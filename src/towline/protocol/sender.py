@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towline.protocol.congestion import RingPressure
-from towline.protocol.loss import SILENCE_US, Reordering, RoundTrip, lost, probe_after_us, spread
+from towline.protocol.loss import SILENCE_US, Reordering, RoundTrip, lost, overdue_us, probe_at_us, spread
+from towline.protocol.pacing import Pace
 from towline.protocol.window import NO_INDICES, Indices, unwrap
 from towline.wire import Flag
 
@@ -41,10 +42,14 @@ class Acknowledged:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """One burst: `indices` int64 and `flags` uint16, both of shape (n,), in sending order."""
+    """One burst: `indices` int64 and `flags` uint16, both of shape (n,), in sending order.
+
+    The whole of it stands there `copies` times, one behind the other: what one loss takes is seldom all of a packet.
+    """
 
     indices: Indices
     flags: NDArray[np.uint16]
+    copies: int = 1
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -67,18 +72,28 @@ class LaneSender:
         checksum: bool,
         rtt: RoundTrip,
         now: int,
+        pace: Pace | None = None,
+        redundancy: int = 1,
+        frame_bytes: int = 0,
     ) -> None:
+        """`redundancy`: how often each packet is sent; `frame_bytes`: of a full DATA frame, which the pace counts."""
         self.first = self.base = self.highest = self.next_new = first
         self.limit = first + window
         self.filled_to = first
         self.end: int | None = None  # known when the stream's last block has been filled
         self.rtt = rtt
         self.retransmissions = 0
+        self.redundant_copies = 0
         self.probes = 0
         self._window = window
         self._ack_every = ack_every
         self._in_flight_most = None if pipelining is None else (pipelining + 1) * ack_every
-        self._burst = burst
+        self._redundancy = redundancy
+        self._burst = max(1, burst // redundancy)  # different packets
+        self._pace = pace
+        self._frame_bytes = frame_bytes
+        self._held_until_us = 0  # by the pace
+        self._overdue_us: int | None = None  # when what an ACK has shown to be missing counts as lost anyhow
         self._checksum = CHECKSUM if checksum else NO_FLAG
         self._known = Acknowledged(base=first, limit=self.limit, highest=first)
         self._reordering = Reordering()
@@ -109,7 +124,7 @@ class LaneSender:
         # would not fit into a window's slots.
         self.limit = min(known.limit, known.base + self._window)
         self.rtt.sample(known.rtt_us, known.rtt_samples)
-        self._reordering.useless(known.useless, self.rtt, now)
+        self._reordering.useless(known.useless, self.retransmissions, self.rtt, now)
         self._pressure.passed(self.rtt, now)
 
     def negative(self, ranges: Sequence[tuple[int, int]], now: int) -> None:
@@ -131,17 +146,21 @@ class LaneSender:
     def sent(self, schedule: Schedule, count: int, started: int, finished: int) -> None:
         """The first `count` entries of a schedule have left between two times."""
         indices, slots = schedule.indices[:count], schedule.indices[:count] & self._window - 1
-        again = int(np.count_nonzero(schedule.flags[:count] & AGAIN))  # they stand before the new ones
+        first_time = min(count, len(schedule) // schedule.copies)
+        again = int(np.count_nonzero(schedule.flags[:first_time] & AGAIN))  # they stand before the new ones
         times = spread(started, finished, count)
-        self._sent_us[slots] = times
+        self._sent_us[slots] = times  # of copies the last one's, or the first's loss would be the packet's
         self._again_us[slots[:again]] = times[:again]
         self.retransmissions += again
-        if count > again:
-            self.next_new = int(indices[-1]) + 1
+        self.redundant_copies += count - first_time
+        if first_time > again:
+            self.next_new = int(indices[first_time - 1]) + 1
         elif count:
             self._pressure.sent(finished)
+        if self._pace is not None:
+            self._pace.spent(count * self._frame_bytes)
         if len(self._reopened):
-            self._reopened = np.setdiff1d(self._reopened, indices, assume_unique=True)
+            self._reopened = np.setdiff1d(self._reopened, indices[:first_time], assume_unique=True)
         self._last_sent_us = finished
 
     # ---- what is next
@@ -158,33 +177,66 @@ class LaneSender:
 
     def next(self, now: int) -> Schedule | None:
         """What to send now: the lost first, then new packets, or a probe; None: nothing."""
-        if self._pressure.paused_until(now) is not None:
+        if self._pressure.paused_until(now) is not None or now < self._held_until_us:
             return None
         again = self._again(now)
         fresh = 0 if self._pressure.recovering else self._fresh(len(again), now)
         if not len(again) and not fresh:
-            return self._probe(now)
+            again = self._overdue(now)
+        probing = not len(again) and not fresh and self._probe_due(now)
+        wanted = 1 if probing else len(again) + fresh
+        allowed = self._allowed(wanted, now)
+        if not allowed:
+            return None
+        if probing:
+            return self._probe()
+        again = again[:allowed]
+        fresh = min(fresh, allowed - len(again))
         indices = np.concatenate((again, np.arange(self.next_new, self.next_new + fresh)))
         flags = np.full(len(indices), self._checksum, np.uint16)
-        flags[: len(again)] |= AGAIN
         if len(self._reopened):
             flags[: len(again)][np.isin(again, self._reopened)] |= CHECKSUM
-        if self._must_wait_after(self.next_new + fresh):
-            flags[-1] |= FLUSH
-        return Schedule(indices=indices, flags=flags)
+        # What the pace alone holds back does not wait for the receiver.
+        waits = allowed == wanted or self._pressure.recovering
+        flush = waits and self._must_wait_after(self.next_new + fresh)
+        return self._schedule(indices, flags, again=len(again), flush=flush)
 
     def next_wakeup(self, now: int) -> int:
         """When to call `next` again if nothing is heard before."""
         paused = self._pressure.paused_until(now)
         if paused is not None:
             return paused
+        if now < self._held_until_us:
+            return self._held_until_us
         # A lane that has sent nothing has nothing to ask about.
         wakeup = self._probe_at() if self.packets else now + SILENCE_US
+        if self._overdue_us is not None and self._overdue_us > now:
+            wakeup = min(wakeup, self._overdue_us)
         if self._pressure.recovering:
             wakeup = min(wakeup, now + HOLD_US)
         elif self._sendable_to() > self.next_new:
             wakeup = min(wakeup, self._last_sent_us + HOLD_US)
         return max(wakeup, now)
+
+    def _schedule(self, indices: Indices, flags: NDArray[np.uint16], *, again: int, flush: bool) -> Schedule:
+        """The first `again` of these packets are retransmissions; `flush`: the receiver is to answer the last."""
+        copies = self._redundancy
+        if copies > 1:
+            indices, flags = np.tile(indices, copies), np.tile(flags, copies)
+        # Not on copies: the receiver counts the retransmissions that it could have done without.
+        flags[:again] |= AGAIN
+        if flush:
+            flags[-1] |= FLUSH
+        return Schedule(indices=indices, flags=flags, copies=copies)
+
+    def _allowed(self, wanted: int, now: int) -> int:
+        """How many packets the pace lets through."""
+        if self._pace is None:
+            return wanted
+        allowed = self._pace.allow(wanted, self._redundancy * self._frame_bytes, now)
+        if wanted and not allowed:
+            self._held_until_us = self._pace.ready_us
+        return allowed
 
     def _again(self, now: int) -> Indices:
         if len(self._reopened):
@@ -207,6 +259,19 @@ class LaneSender:
             missing = np.union1d(missing, self._reopened)
         return missing[: self._burst]
 
+    def _overdue(self, now: int) -> Indices:
+        """RACK's timer: nothing new can leave that would show what is lost; and when to look again."""
+        self._overdue_us = None
+        missing, shown_us = self._known.missing, self._known.shown_us
+        if not len(missing) or self._pressure.recovering or not self._must_wait_after(self.next_new):
+            return NO_INDICES
+        sent_us = self._sent_us[missing % self._window]
+        due_us = overdue_us(sent_us, shown_us, self._reordering.window_us(self.rtt), self.rtt)
+        late = due_us <= now
+        if not late.any():
+            self._overdue_us = min(int(due_us.min()), now + SILENCE_US)
+        return missing[late][: self._burst]
+
     def _open_again(self, first: int, count: int, now: int) -> Indices:
         low = max(first, self.limit - self._window)
         indices = np.arange(low, max(low, min(first + count, self.next_new)), dtype=np.int64)
@@ -228,6 +293,8 @@ class LaneSender:
         most = min(self._burst - again, self._sendable_to() - self.next_new)
         if most <= 0 or again:
             return max(most, 0)
+        if self._pace is not None:
+            return most  # it makes batches
         worth = min(self._burst // 4, self._window // 4)
         if self._in_flight_most is not None or self._pressure.in_flight is not None:
             worth = min(worth, self._ack_every)
@@ -241,20 +308,21 @@ class LaneSender:
         return next_new >= self._receiver_allows() or next_new == self.end or self._pressure.recovering
 
     def _probe_at(self) -> int:
-        unanswered = self.base < self.next_new
-        after = probe_after_us(
-            unanswered=unanswered,
+        return probe_at_us(
+            unanswered=self.base < self.next_new,
             window_shut=self.next_new >= self._receiver_allows() and not self.finished_sending,
             rtt=self.rtt,
             probes=self._probes_in_vain,
+            sent_us=self._last_sent_us,
+            heard_us=self._last_heard_us,
         )
-        return max(self._last_sent_us, self._last_heard_us) + after
 
-    def _probe(self, now: int) -> Schedule | None:
-        if not self.packets or now < self._probe_at():
-            return None
+    def _probe_due(self, now: int) -> bool:
+        return self.packets > 0 and now >= self._probe_at()
+
+    def _probe(self) -> Schedule:
         self._probes_in_vain += 1
         self.probes += 1
         self._reordering.probed()
-        flags = FLUSH | AGAIN | self._checksum
-        return Schedule(indices=np.array([self.next_new - 1]), flags=np.array([flags], np.uint16))
+        flags = np.full(1, self._checksum, np.uint16)
+        return self._schedule(np.array([self.next_new - 1]), flags, again=1, flush=True)
