@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests import twins
 from tests.cases import CASES
 from tests.scripts import ROOM, Case, play
-from towline.wire import HEADER, Flag, Kind, Message, decode_untrusted, encode, header_check, payload_sums
+from towline.wire import HEADER, Flag, Kind, Message, body_mix, decode_untrusted, encode, header_check, payload_sums
 
 SESSION = 0x1234_5678_9ABC_0007
 ROWS = [pytest.param(case, d, id=f"{case.name}-{d}") for case in CASES for d in case.setup.deliveries]
@@ -97,7 +97,12 @@ def test_payload_sum__is_the_one_of_wire(body: bytes) -> None:
     assert twins.payload_sum(body) == int(payload_sums(np.frombuffer(body, np.uint8).reshape(1, -1))[0])
 
 
-@given(st.binary(min_size=24, max_size=24), st.integers(0, 0xFFFF))
+@given(st.binary(max_size=300))
+def test_body_mix__is_the_one_of_wire(body: bytes) -> None:
+    assert twins.body_mix(body) == int(body_mix(np.frombuffer(body, np.uint8).reshape(1, -1))[0])
+
+
+@given(st.binary(min_size=24, max_size=24), st.integers(0, 0xFFFFFFFF))
 def test_header_check__is_the_one_of_wire(head: bytes, total: int) -> None:
     expected = header_check(np.frombuffer(head, HEADER), np.array([total], np.uint64))
     assert twins.header_check(head, total) == int(expected[0])

@@ -47,8 +47,17 @@ def payload_sum(body: bytes) -> int:
     return (number - 1) % 0xFFFF + 1 if number else 0
 
 
+def body_mix(body: bytes) -> int:
+    """What stands for the body of any other kind than DATA: its 64-bit words, one mixed into the other."""
+    mixed = 0
+    for at in range(0, len(body), 8):
+        mixed = (mixed ^ int.from_bytes(body[at : at + 8].ljust(8, b"\0"))) * 0xD6E8FEB86659FD93 & ONES
+        mixed ^= mixed >> 32
+    return mixed & 0xFFFFFFFF
+
+
 def header_check(packet: bytes, total: int) -> int:
-    """check.h's mixing over the first 20 bytes of a packet and the sum of its payload."""
+    """check.h's mixing over the first 20 bytes of a packet and what stands for its body."""
     first: int
     second: int
     first, second = _MIXED.unpack_from(packet)
@@ -291,7 +300,7 @@ class Acknowledgements:
         body = packet[HEADER_BYTES : HEADER_BYTES + length]
         if len(body) < length:
             self.malformed += 1
-        elif header_check(packet, payload_sum(body)) != check:
+        elif header_check(packet, body_mix(body)) != check:
             self.corrupt += 1
         elif kind == Kind.NACK:
             self._negative(body, kind_flags & 0xF)

@@ -143,7 +143,7 @@ def encode(message: Message) -> bytes:
     head["session_low"] = message.session & 0xFFFFFFFF
     head["index"] = message.index & INDEX_MASK
     head["timestamp"] = message.timestamp
-    head["check"] = header_check(head, _sum_covered(message.kind, message.flags, body))
+    head["check"] = header_check(head, _covered(message.kind, message.flags, body))
     return head.tobytes() + body
 
 
@@ -161,7 +161,7 @@ def decode_untrusted(packet: bytes) -> Message:
     except ValueError:
         raise MalformedError(f"kind {packet[1] >> 4}") from None
     flags = Flag(packet[1] & 0xF)
-    if int(head["check"][0]) != int(header_check(head, _sum_covered(kind, flags, body))[0]):
+    if int(head["check"][0]) != int(header_check(head, _covered(kind, flags, body))[0]):
         raise MalformedError("its check is wrong")
     layout = BODIES.get(kind)
     size = layout.itemsize if layout is not None else 0
@@ -179,7 +179,8 @@ def decode_untrusted(packet: bytes) -> Message:
 
 
 def header_check(heads: NDArray[Any], sums: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The check of n headers (dtype HEADER, shape (n,)) whose payload sums are `sums` (0: not covered).
+    """The check of n headers (dtype HEADER, shape (n,)); `sums` stand for their bodies: `payload_sums` for DATA with
+    CHECKSUM, 0 for DATA without, `body_mix` for every other kind.
 
     The same mixing as bpf/check.h, which names its source.
     """
@@ -207,10 +208,25 @@ def payload_sums(payloads: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return np.asarray(np.where(total == 0, total, folded), np.uint64)
 
 
-def _sum_covered(kind: Kind, flags: Flag, body: bytes) -> NDArray[np.uint64]:
-    if kind == Kind.DATA and not flags & Flag.CHECKSUM:
-        return np.zeros(1, np.uint64)
-    return payload_sums(np.frombuffer(body, np.uint8).reshape(1, -1))
+def body_mix(bodies: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """32 bits that stand for the body in the check of every kind but DATA: n bodies of one length, (n, bytes) -> (n,).
+
+    Their 64-bit words, zeros behind the last, mixed one after the other as bpf/check.h does.
+    """
+    n, size = bodies.shape
+    whole = np.zeros((n, -(-size // 8) * 8), np.uint8)
+    whole[:, :size] = bodies
+    mixed = np.zeros(n, np.uint64)
+    for word in whole.view(">u8").T:
+        mixed = _folded(np.multiply(mixed ^ word.astype(np.uint64), np.uint64(0xD6E8FEB86659FD93)), 32)
+    return mixed & np.uint64(0xFFFFFFFF)
+
+
+def _covered(kind: Kind, flags: Flag, body: bytes) -> NDArray[np.uint64]:
+    bodies = np.frombuffer(body, np.uint8).reshape(1, -1)
+    if kind != Kind.DATA:
+        return body_mix(bodies)
+    return payload_sums(bodies) if flags & Flag.CHECKSUM else np.zeros(1, np.uint64)
 
 
 def _pack(layout: np.dtype[Any], fields: dict[str, Any]) -> bytes:

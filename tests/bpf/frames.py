@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from tests.twins import header_check, payload_sum
+from tests.twins import body_mix, header_check, payload_sum
 from towline.wire import HEADER_BYTES, Flag, Kind
 
 
 def seal(packet: bytes) -> bytes:
     """A packet with its check made right, whatever else is wrong with it."""
     length = int.from_bytes(packet[2:4])
-    covered = packet[1] >> 4 != Kind.DATA or packet[1] & Flag.CHECKSUM
-    total = payload_sum(packet[HEADER_BYTES : HEADER_BYTES + length]) if covered else 0
+    body = packet[HEADER_BYTES : HEADER_BYTES + length]
+    total = body_mix(body)
+    if packet[1] >> 4 == Kind.DATA:
+        total = payload_sum(body) if packet[1] & Flag.CHECKSUM else 0
     return packet[:20] + header_check(packet, total).to_bytes(4) + packet[HEADER_BYTES:]
 
 

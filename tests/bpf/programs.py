@@ -5,31 +5,38 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from towline.delivery import Delivery
+from tests.levels import SENDER_TO_RECEIVER, ends_at, template
+from towline.delivery import Delivery, Origin
 from towline.delivery.ring import RingDelivery
 from towline.delivery.shared import COUNTERS
 from towline.delivery.xdp import XdpReceiver
-from towline.framing import ETHERNET, ethernet_frame
+from towline.framing import ETHERNET, Level, Numbers
 from towline.kernel.link import Interface
 from towline.kernel.live import run_packet, run_syscall
 from towline.protocol.opening import Accepted, Terms
 from towline.settings import Settings
-from towline.transmit.live import LiveTransmitter
+from towline.transmit.xdp import Way, XdpTransmitter
 
 DROP, PASS, TX, REDIRECT = 1, 2, 3, 4
-PAYLOAD_MOST = 3370
+PAYLOAD_MOST = 3370  # at level ethernet
 LARGEST_SLOTS_BYTES = 1024 * PAYLOAD_MOST
-SENDER_MAC, RECEIVER_MAC = bytes.fromhex("02000000000a"), bytes.fromhex("02000000000b")
-TO_RECEIVER = ethernet_frame(RECEIVER_MAC, SENDER_MAC)
-TO_SENDER = ethernet_frame(SENDER_MAC, RECEIVER_MAC)
+TO_RECEIVER = template(ETHERNET, SENDER_TO_RECEIVER)
+TO_SENDER = template(ETHERNET, SENDER_TO_RECEIVER.turned())
 
 _WANT = struct.Struct("=IIQ")
 _MARK = struct.Struct("=QII")
+
+
+def origin(level: Level) -> Origin:
+    """The sender, as far as XDP asks."""
+    unasked: Any = SimpleNamespace(level=level)
+    return Origin(port=unasked, peer=None, reply_to=unasked, ends=ends_at(level, SENDER_TO_RECEIVER))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +44,7 @@ class Session:
     """One session of the receiver: `state` is its struct receiver_state."""
 
     number: int
+    level: Level
     slot: int
     terms: Terms
     state: Any
@@ -68,9 +76,13 @@ class Session:
 class ReceiverProgram:
     """The program of a receiving process; `open` makes sessions of all kinds on it."""
 
-    def __init__(self, link: Interface) -> None:
-        self._settings = Settings(payload_size=PAYLOAD_MOST, window=1024)
-        self.xdp = XdpReceiver(link, ETHERNET, self._settings)
+    def __init__(self, link: Interface, *levels: Level, numbers: Numbers | None = None) -> None:
+        """It serves the levels (none: `ethernet`); the first is that of sessions which name none."""
+        levels = levels or (ETHERNET,)
+        self._settings = Settings(window=1024)
+        self.level = levels[0]
+        port = SENDER_TO_RECEIVER.destination_port
+        self.xdp = XdpReceiver(link, levels, numbers or Numbers(), port, self._settings)
         self.fd = self.xdp._object.program("receiver")
         self._sessions: list[Session] = []
 
@@ -84,14 +96,17 @@ class ReceiverProgram:
         first_index: int = 0,
         ring_size: int = 1 << 16,
         short_records: int = 0,
+        level: Level | None = None,
     ) -> Session:
-        """A session of SENDER_MAC's; window * payload_size is at most LARGEST_SLOTS_BYTES."""
+        """A session of the sender's; window * payload_size is at most LARGEST_SLOTS_BYTES."""
         assert window * payload_size <= LARGEST_SLOTS_BYTES
         terms = Terms(payload_size=payload_size, ack_every=ack_every, window=window, block_bytes=1, delivery=delivery)
         self._speak_of(delivery, ring_size, short_records)
-        number, opened = self.xdp.open(terms, TO_RECEIVER, first_index)
+        level = level or self.level
+        number, opened = self.xdp.open(terms, origin(level), first_index)
         slot = number & 0xFFFF
-        session = Session(number=number, slot=slot, terms=terms, state=self.xdp._states[slot], delivery=opened)
+        state = self.xdp._states[slot]
+        session = Session(number=number, level=level, slot=slot, terms=terms, state=state, delivery=opened)
         self._sessions.append(session)
         return session
 
@@ -125,6 +140,7 @@ class ReceiverProgram:
 
     def _speak_of(self, delivery: str, ring_size: int, short_records: int) -> None:
         """An interface has one delivery; the tests want both of one program."""
+        short_records = short_records if delivery == "ring" else 0
         self.xdp._settings = self._settings.replace(delivery=delivery, ring_size=ring_size, short_records=short_records)
 
 
@@ -133,14 +149,15 @@ class SendingLane:
     """The sender's lane as one test has it: `state` is its struct sender_state."""
 
     session: int
+    level: Level
     terms: Terms
     state: Any
-    live: Any  # the LiveLane
+    live: Any  # the TransmitLane
     mark: bytes
 
     def records(self) -> list[tuple[int, int, int, int]]:
         """Delivery ring: (kind, flags, first, count) of each record; they are taken out."""
-        ring = self.live._acknowledgements._ring
+        ring = self.live._hearing._ring
         records, keep = ring.batch(1 << 20)
         assert keep is None
         names = ("kind", "flags", "first", "count")
@@ -152,11 +169,15 @@ class SendingLane:
 class SenderProgram:
     """The program of a sending process."""
 
-    def __init__(self, link: Interface) -> None:
+    def __init__(self, link: Interface, level: Level = ETHERNET, *, numbers: Numbers | None = None) -> None:
         self._link = link
-        self._terms = Terms(payload_size=PAYLOAD_MOST, ack_every=1, window=1024, block_bytes=1, delivery="direct")
+        self.level = level
+        largest = min(level.largest_payload_bytes(link.mtu), PAYLOAD_MOST)
+        self._terms = Terms(payload_size=largest, ack_every=1, window=2048, block_bytes=1, delivery="direct")
         first = Accepted(session=1, first_index=0, terms=self._terms)
-        self._live = LiveTransmitter(link, ETHERNET, [first], (TO_RECEIVER, TO_SENDER), Settings())
+        ends = ends_at(level, SENDER_TO_RECEIVER)
+        way = Way(interface=link, level=level, ends=ends, numbers=numbers or Numbers())
+        self._live = XdpTransmitter(way, [first], Settings())
         self.fd = self._live._object.program("sender")
         self._session = 1
 
@@ -180,14 +201,15 @@ class SenderProgram:
         for ring in live._rings:
             ring.close()
         live._rings.clear()
-        frames = (TO_RECEIVER, TO_SENDER)
-        live._prepare([accepted], ETHERNET, self._link, frames, Settings(ring_size=ring_size))
+        live._accepted, live._settings = [accepted], Settings(ring_size=ring_size)
+        live._prepare()
         self._session = session
         return SendingLane(
             session=session,
+            level=self.level,
             terms=terms,
             state=live._object.memory("senders")[0],
-            live=live._lane(0, accepted, ETHERNET, self._link),
+            live=live._lane(0, accepted),
             mark=_MARK.pack(live._secret, 0, 0),
         )
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.bpf.programs import DROP, PASS, TO_RECEIVER, TO_SENDER, TX, ReceiverProgram
+from tests.bpf.programs import DROP, PASS, TX, ReceiverProgram
+from tests.levels import SENDER_TO_RECEIVER, answer_ends, framed, is_in_frame, template
 from tests.twins import Placement, data_packet
 from towline.wire import Flag, Message, decode_untrusted
 
@@ -15,7 +16,6 @@ VERDICTS = {"drop": DROP, "tx": TX, "pass": PASS}
 NUMBERS = ("drained", "cursor", "highest", "pending", "next_word", "told_full", "ready", "advertised")
 OF_A_SESSION = ("placed", "duplicates", "useless", "out_of_window", "ring_full", "acks", "full_nacks")
 FAULTS = ("corrupt", "malformed")
-FRAME_BYTES = len(TO_RECEIVER)
 FRAME_LEAST_BYTES = 60  # shorter ones are padded, as an interface would
 
 
@@ -25,6 +25,8 @@ class ReceiverPair:
     def __init__(self, program: ReceiverProgram, *, ring_size: int = 1 << 16, **more: Any) -> None:
         self.program = program
         self.session = program.open(ring_size=ring_size, **more)
+        self.level = self.session.level
+        self.known = template(self.level, SENDER_TO_RECEIVER)
         terms = self.session.terms
         self.is_ring = terms.delivery == "ring"
         self.memory = np.zeros((terms.window, terms.payload_size), np.uint8)  # the twin's slots
@@ -52,9 +54,13 @@ class ReceiverPair:
         """A DATA packet as the sender makes it; the verdict, and the reply if there is one."""
         return self.hear(data_packet(self.number, index, payload, flags, timestamp))
 
-    def hear(self, packet: bytes, frame: bytes = TO_RECEIVER) -> tuple[int, Message | None]:
+    def whole(self, packet: bytes) -> bytes:
+        """A packet in the session's frame."""
+        return framed(self.level, SENDER_TO_RECEIVER, packet)
+
+    def hear(self, packet: bytes, frame: bytes | None = None) -> tuple[int, Message | None]:
         """Both take a packet and must agree; then both are compared to the last bit."""
-        verdict, reply = self.run(frame + packet)
+        verdict, reply = self.run(self.whole(packet) if frame is None else frame + packet)
         self.compare()
         return verdict, decode_untrusted(reply) if reply is not None else None
 
@@ -62,14 +68,14 @@ class ReceiverPair:
         """Both take a frame: they must agree on the verdict, and on every byte of the reply (without its frame)."""
         verdict, after = self.program.run(whole)
         said, reply = "pass", None
-        if whole.startswith(TO_RECEIVER):
-            said, reply = self.twin.receive(whole[FRAME_BYTES:])
+        if is_in_frame(self.level, whole, self.known):
+            said, reply = self.twin.receive(whole[self.level.frame_bytes :])
         assert VERDICTS[said] == verdict, (VERDICTS[said], verdict, whole.hex())
         if reply is None:
             assert after == whole
         else:
-            assert after.startswith(TO_SENDER + reply), whole.hex()
-            assert len(after) == max(FRAME_BYTES + len(reply), FRAME_LEAST_BYTES)
+            expected = framed(self.level, answer_ends(self.level, whole), reply)
+            assert after == expected.ljust(FRAME_LEAST_BYTES, b"\0"), whole.hex()
         return verdict, reply
 
     def drain(self, to: int) -> None:

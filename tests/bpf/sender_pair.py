@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.bpf.programs import DROP, PASS, TO_SENDER, SenderProgram
+from tests.bpf.programs import DROP, PASS, SenderProgram
+from tests.levels import SENDER_TO_RECEIVER, framed, is_in_frame, template
 from tests.twins import Acknowledgements
 from towline.wire import Flag, Kind, Message, encode
 
@@ -25,6 +26,8 @@ class SenderPair:
     def __init__(self, program: SenderProgram, *, ring_size: int = 1 << 16, **more: Any) -> None:
         self.program = program
         self.lane = program.lane(ring_size=ring_size, **more)
+        self.level = self.lane.level
+        self.known = template(self.level, SENDER_TO_RECEIVER.turned())
         self.state = self.lane.state
         self.is_ring = self.lane.terms.delivery == "ring"
         self.recorded: list[tuple[int, int, int, int]] = []  # what the twin has in its ring
@@ -67,9 +70,14 @@ class SenderPair:
         tail = b"".join(number.to_bytes(4) for both in ranges for number in both)
         return self.hear(encode(Message(kind=Kind.NACK, flags=flags, session=self.lane.session, tail=tail)))
 
-    def hear(self, packet: bytes, frame: bytes = TO_SENDER) -> int:
+    def whole(self, packet: bytes) -> bytes:
+        """A packet in the frame in which the receiver answers."""
+        return framed(self.level, SENDER_TO_RECEIVER.turned(), packet)
+
+    def hear(self, packet: bytes, frame: bytes | None = None) -> int:
         """Both take a packet and are compared; returns the verdict."""
-        verdict = self.run((frame + packet).ljust(FRAME_LEAST_BYTES, b"\0"))
+        whole = self.whole(packet) if frame is None else frame + packet
+        verdict = self.run(whole.ljust(FRAME_LEAST_BYTES, b"\0"))
         self.compare(time.monotonic_ns() // 1000)
         return verdict
 
@@ -78,8 +86,8 @@ class SenderPair:
         verdict, after = self.program.run(whole)
         assert after == whole
         said = "pass"
-        if whole.startswith(TO_SENDER):
-            said = self.twin.receive(whole[len(TO_SENDER) :], time.monotonic_ns() // 1000)
+        if is_in_frame(self.level, whole, self.known):
+            said = self.twin.receive(whole[self.level.frame_bytes :], time.monotonic_ns() // 1000)
         assert VERDICTS[said] == verdict, (VERDICTS[said], verdict, whole.hex())
         return verdict
 

@@ -11,9 +11,9 @@ import pytest
 from tests.bpf.programs import DROP, PASS, PAYLOAD_MOST, TO_RECEIVER, TO_SENDER, TX, ReceiverProgram
 from tests.bpf.receiver_pair import ReceiverPair
 from tests.cases import CASES
+from tests.levels import SENDER_TO_RECEIVER, framed
 from tests.scripts import ROOM, Case, play
 from tests.twins import Verdict, data_packet
-from towline.framing import ethernet_frame
 from towline.wire import Flag
 
 BOTH = pytest.mark.parametrize("delivery", ["direct", "ring"])
@@ -42,11 +42,11 @@ class XdpEnd:
         self._is_ring = delivery == "ring"
 
     def receive(self, packet: bytes) -> tuple[Verdict, bytes | None]:
-        verdict, after = self._program.run(TO_RECEIVER + packet)
+        whole = framed(self._session.level, SENDER_TO_RECEIVER, packet)
+        verdict, after = self._program.run(whole)
         if verdict == TX:
-            assert after.startswith(TO_SENDER)
-            return "tx", after[len(TO_SENDER) :]
-        assert after == TO_RECEIVER + packet
+            return "tx", after[self._session.level.frame_bytes :]  # test_levels.py reads the frame
+        assert after == whole
         return VERDICTS[verdict], None
 
     def drain(self, to: int) -> None:
@@ -73,6 +73,7 @@ class XdpEnd:
         return self._session.rows()[index % self._session.terms.window, :length].tobytes()
 
 
+@pytest.mark.parametrize("receiver", ["ethernet", "udp6"], indirect=True)
 @pytest.mark.parametrize(("case", "delivery"), ROWS)
 def test_receiver__does_what_the_table_says(receiver: ReceiverProgram, case: Case, delivery: str) -> None:
     play(case, XdpEnd(receiver, case, delivery))
@@ -121,7 +122,7 @@ def test_data__while_another_cpu_has_the_session_is_dropped(receiver: ReceiverPr
     "frame",
     [
         TO_SENDER,
-        ethernet_frame(TO_RECEIVER[:6], TO_RECEIVER[6:12], 0x1502),
+        TO_RECEIVER[:12] + b"\x15\x02",
         TO_RECEIVER[:11] + b"\x0c" + TO_RECEIVER[12:],
         b"\x02\0\0\0\0\x0c" + TO_RECEIVER[6:],
         b"\xff" * 6 + TO_RECEIVER[6:],

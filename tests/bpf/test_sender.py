@@ -14,7 +14,6 @@ from tests.bpf.frames import headed
 from tests.bpf.programs import DROP, PASS, TO_RECEIVER, TO_SENDER, SenderProgram
 from tests.bpf.sender_pair import SenderPair
 from tests.twins import EXPAND_WORDS
-from towline.framing import ethernet_frame
 from towline.wire import Flag, Kind, Message, encode
 
 ONES = (1 << 64) - 1
@@ -180,7 +179,7 @@ def test_ack__of_another_session_is_left_alone(sender: SenderProgram) -> None:
     "frame",
     [
         TO_RECEIVER,
-        ethernet_frame(TO_SENDER[:6], TO_SENDER[6:12], 0x1502),
+        TO_SENDER[:12] + b"\x15\x02",
         TO_SENDER[:11] + b"\x0c" + TO_SENDER[12:],
         b"\x02\0\0\0\0\x0c" + TO_SENDER[6:],
         b"\xff" * 6 + TO_SENDER[6:],

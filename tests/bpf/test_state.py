@@ -11,7 +11,6 @@ import pytest
 
 import towline.bpf
 from tests import twins
-from tests.bpf import programs
 from towline import framing, settings, slots, wire
 from towline.delivery import shared, xdp
 from towline.kernel.clang import compile_program
@@ -20,9 +19,15 @@ from towline.kernel.memory import Map
 from towline.kernel.program import Object
 from towline.protocol import opening, window
 from towline.transfer import incoming
-from towline.transmit import live
+from towline.transmit import lane
+from towline.transmit import xdp as sending
 
 pytestmark = pytest.mark.usefixtures("namespace")  # loading needs root
+
+
+def _c_name(level: framing.Level) -> str:
+    return level.name.upper().replace("-", "_")
+
 
 # Each constant of C, and everybody in Python who says the same.
 SAID = {
@@ -31,15 +36,15 @@ SAID = {
     "BITMAP_WORDS": (window.BITMAP_WORDS, twins.BITMAP_WORDS),
     "PAYLOAD_MOST": (
         settings.LARGEST_PAYLOAD_BYTES,
-        programs.PAYLOAD_MOST,
-        framing.ETHERNET.largest_payload_bytes(9000),
+        framing.RAW.largest_payload_bytes(9000),
     ),
     "LANES_MOST": (settings.PARAMETERS["lanes"].high, opening.LANES_MOST),
     "ACK_WORDS": (twins.ACK_WORDS,),
     "ACK_WORDS_MOST": (twins.ACK_WORDS_MOST,),
     "EXPAND_WORDS": (twins.EXPAND_WORDS,),
     "RANGES_MOST": (twins.RANGES_MOST,),
-    "LEVEL_ETHERNET": (framing.ETHERNET.number,),
+    **{f"LEVEL_{_c_name(level)}": (level.number,) for level in framing.LEVELS.values()},
+    **{f"{_c_name(level)}_BYTES": (level.frame_bytes,) for level in framing.LEVELS.values() if level.frame_bytes},
     "WIRE_MAGIC": (wire.MAGIC,),
     "DATA_LEAST_BYTES": (wire.DATA_LEAST_BYTES,),
     "REASON_MOST_BYTES": (wire.REASON_MOST_BYTES,),
@@ -49,7 +54,7 @@ SAID = {
     "sizeof(struct trailer)": (wire.TRAILER_BYTES, settings.BLOCK_TRAILER_BYTES),
     "sizeof(struct record)": (xdp._RECORD_HEADER_BYTES,),
     "sizeof(struct want)": (shared._WANT.size,),
-    "sizeof(struct mark)": (live._MARK.size,),
+    "sizeof(struct mark)": (sending._MARK.size,),
     "offsetof(struct want, word)": (struct.calcsize("=I"),),
     "offsetof(struct want, bits)": (struct.calcsize("=II"),),
     "offsetof(struct mark, lane)": (struct.calcsize("=Q"),),
@@ -58,9 +63,9 @@ SAID = {
 }
 # And what must not exceed another's capacity.
 AT_MOST = {
-    "SCHEDULE_MOST": live.BURST_MOST,
+    "SCHEDULE_MOST": lane.BURST_MOST,
     "RANGES_MOST": incoming.NACK_RANGES_MOST,
-    "FRAME_MOST": framing.ETHERNET.frame_bytes,
+    "FRAME_MOST": max(level.frame_bytes for level in framing.LEVELS.values()),
     "RECEIVERS_MOST": opening.LANES_MOST,
 }
 SOURCE = """
@@ -108,6 +113,6 @@ def test_rtt_percentile_us__undoes_the_buckets(headers: Object) -> None:
         run_syscall(headers.program("bucket_of"), us.to_bytes(4, "little"))
         histogram = np.zeros(headers.dtype("sender_state")["rtt_histogram"].shape, np.uint32)
         histogram[int(headers.globals("bucket"))] = 1
-        found = live.rtt_percentile_us(histogram, 50)
+        found = lane.rtt_percentile_us(histogram, 50)
         assert found is not None
         assert abs(found - us) <= us / 16, us

@@ -11,6 +11,7 @@ import pytest
 
 from tests.bpf.programs import DROP, PASS, PAYLOAD_MOST, REDIRECT, TO_RECEIVER, SenderProgram, SendingLane
 from towline.framing import ETHERNET
+from towline.settings import LARGEST_PAYLOAD_BYTES
 from towline.wire import (
     DATA_LEAST_BYTES,
     HEADER,
@@ -35,7 +36,7 @@ def fill(lane: SendingLane, index: int, payload: bytes) -> None:
 
 def schedule(lane: SendingLane, *entries: tuple[int, int, int]) -> None:
     """(index, length, flags) each."""
-    written = lane.live._entries[: len(entries)]
+    written = lane.live._bursts._entries[: len(entries)]
     for name, column in zip(("index", "length", "flags"), zip(*entries, strict=True), strict=True):
         written[name] = column
     lane.state["next"] = 0
@@ -124,7 +125,7 @@ def test_frames__are_stamped_now_and_then(sender: SenderProgram) -> None:
     assert fresh == [32, 40, 64]
 
 
-@pytest.mark.parametrize("length", [0, PAYLOAD_MOST + 1, 4096, 65535])
+@pytest.mark.parametrize("length", [0, LARGEST_PAYLOAD_BYTES + 1, 4096, 65535])
 def test_frame__an_impossible_length_leaves_nothing(sender: SenderProgram, length: int) -> None:
     lane = sender.lane()
     schedule(lane, (0, length, 0))
@@ -134,9 +135,9 @@ def test_frame__an_impossible_length_leaves_nothing(sender: SenderProgram, lengt
 
 def test_frame__nothing_leaves_behind_the_schedule(sender: SenderProgram) -> None:
     lane = sender.lane()
-    lane.state["next"] = len(lane.live._entries)
+    lane.state["next"] = len(lane.live._bursts._entries)
     assert sender.run(STALE, lane.mark)[0] == DROP
-    assert [int(lane.state[name]) for name in ("next", "sent")] == [len(lane.live._entries), 0]
+    assert [int(lane.state[name]) for name in ("next", "sent")] == [len(lane.live._bursts._entries), 0]
 
 
 def test_frame__a_lane_that_is_none_leaves_nothing(sender: SenderProgram) -> None:

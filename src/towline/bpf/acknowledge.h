@@ -68,9 +68,20 @@ static __always_inline void compose_acknowledgement(struct receiver_state *r, co
 	reply->useless = r->useless;
 }
 
+/* What is left of the packet that came does not go back. Volatile, or clang calls a memset() that BPF does not have. */
+static __always_inline void clear_padding(u16 *from, void *end)
+{
+	for (int i = 0; i < FRAME_LEAST_BYTES / 2; i++, from++) {
+		FORGET(from);
+		if ((void *)(from + 1) > end)
+			return;
+		WRITE_ONCE(*from, 0);
+	}
+}
+
 /* Turn the frame around with a header of that kind and length; the body is the caller's, who then calls bounce_seal(). */
-static __always_inline struct header *bounce_header(struct xdp_md *ctx, const struct data *d, u32 kind_flags, u32 index,
-						    u32 length)
+static __always_inline struct header *bounce_header(struct xdp_md *ctx, const struct receiver_state *r,
+						    const struct data *d, u32 kind_flags, u32 index, u32 length)
 {
 	u32 bytes = d->offset + sizeof(struct header) + length;
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -83,32 +94,35 @@ static __always_inline struct header *bounce_header(struct xdp_md *ctx, const st
 
 	struct header *h = data + d->offset;
 
-	if (d->offset > FRAME_MOST || (void *)(h + 1) > end)
+	if (d->offset > FRAME_MOST || (void *)(h + 1) > end || !turn(data, end, r->level, r->reply))
 		return NULL;
-	turn(data, LEVEL_ETHERNET);
+	if (bytes < FRAME_LEAST_BYTES)
+		clear_padding((void *)(h + 1), end);
 	h->kind_flags = kind_flags;
 	h->length = bpf_htons(length);
 	h->index = bpf_htonl(index); /* session and timestamp stay: the echo */
 	return h;
 }
 
-static __always_inline int bounce_seal(struct xdp_md *ctx, const struct data *d, u32 length)
+static __always_inline int bounce_seal(struct xdp_md *ctx, const struct receiver_state *r, const struct data *d,
+				       u32 length)
 {
-	u32 sum = payload_sum(ctx, d->offset + sizeof(struct header), length);
+	u32 mix = body_mix(ctx, d->offset + sizeof(struct header), length);
+	u32 sum = sums_body(r->level) ? payload_sum(ctx, d->offset + sizeof(struct header), length) : 0;
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct header *h = data + d->offset;
 
 	if (d->offset > FRAME_MOST || (void *)(h + 1) > end)
 		return XDP_DROP;
-	h->check = bpf_htonl(header_check(h, sum));
-	return XDP_TX;
+	h->check = bpf_htonl(header_check(h, mix));
+	return seal(data, end, r->level, sizeof(*h) + length, sum) ? XDP_TX : XDP_DROP;
 }
 
 static __always_inline int bounce_acknowledgement(struct xdp_md *ctx, struct receiver_state *r, const struct data *d,
 						  const struct reply *reply)
 {
 	u32 words = reply->words, length = sizeof(struct ack) + words * sizeof(u64);
-	struct header *h = bounce_header(ctx, d, reply->kind_flags, reply->index, length);
+	struct header *h = bounce_header(ctx, r, d, reply->kind_flags, reply->index, length);
 	void *end = (void *)(long)ctx->data_end;
 	struct ack *a = (void *)(h + 1);
 
@@ -120,21 +134,21 @@ static __always_inline int bounce_acknowledgement(struct xdp_md *ctx, struct rec
 	a->useless = bpf_htonl(reply->useless);
 	for (u32 i = 0; i < ACK_WORDS_MOST && i < words && (void *)&a->bitmap[i + 1] <= end; i++)
 		a->bitmap[i] = bpf_cpu_to_be64(*bitmap_word(r->arrived, reply->first + i));
-	return bounce_seal(ctx, d, length);
+	return bounce_seal(ctx, r, d, length);
 }
 
 /* The ring was full for a packet that was not due an ACK: say so, once between two ACKs. */
-static __always_inline int bounce_full(struct xdp_md *ctx, const struct data *d)
+static __always_inline int bounce_full(struct xdp_md *ctx, const struct receiver_state *r, const struct data *d)
 {
 	u32 length = sizeof(struct range);
-	struct header *h = bounce_header(ctx, d, KIND_NACK << 4 | FLAG_FULL, d->index, length);
+	struct header *h = bounce_header(ctx, r, d, KIND_NACK << 4 | FLAG_FULL, d->index, length);
 	struct range *range = (void *)(h + 1);
 
 	if (!h || (void *)(range + 1) > (void *)(long)ctx->data_end)
 		return XDP_DROP;
 	range->first = bpf_htonl(d->index);
 	range->count = bpf_htonl(1);
-	return bounce_seal(ctx, d, length);
+	return bounce_seal(ctx, r, d, length);
 }
 
 #endif

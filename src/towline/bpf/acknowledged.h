@@ -40,7 +40,7 @@ static __always_inline u32 rtt_bucket(u32 us)
 {
 	u32 octave = 0, v = us;
 
-	for (int shift = 16; shift; shift /= 2)
+	for (u32 shift = 16; shift; shift /= 2)
 		if (v >> shift) {
 			v >>= shift;
 			octave += shift;

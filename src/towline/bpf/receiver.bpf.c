@@ -111,17 +111,19 @@ int receiver(struct xdp_md *ctx)
 		count(&interface_counters.strangers);
 		return XDP_PASS;
 	}
-	d.flags = p.header->kind_flags & 0xf;
-	d.index = bpf_ntohl(p.header->index);
-	d.length = bpf_ntohs(p.header->length);
-	d.offset = p.offset;
+
+	struct header h = *p.header;
+
+	d.flags = h.kind_flags & 0xf;
+	d.index = bpf_ntohl(h.index);
+	d.length = bpf_ntohs(h.length);
+	d.offset = frame_bytes(READ_ONCE(r->level));
 	if (d.length < 1 || d.length > r->payload_size || p.bytes < d.offset + sizeof(struct header) + d.length ||
 	    p.bytes < d.offset + sizeof(struct header) + DATA_LEAST_BYTES) {
 		count(&r->malformed);
 		return XDP_DROP;
 	}
 
-	struct header h = *p.header;
 	u32 sum = d.flags & FLAG_CHECKSUM ? payload_sum(ctx, d.offset + sizeof(h), d.length) : 0;
 
 	if (header_check(&h, sum) != bpf_ntohl(h.check)) {
@@ -139,7 +141,7 @@ int receiver(struct xdp_md *ctx)
 	if (answer == ACKNOWLEDGE)
 		verdict = bounce_acknowledgement(ctx, r, &d, &reply);
 	else if (answer == TELL_FULL)
-		verdict = bounce_full(ctx, &d);
+		verdict = bounce_full(ctx, r, &d);
 	unlock(&r->lock);
 	return verdict;
 }

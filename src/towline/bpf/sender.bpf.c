@@ -103,7 +103,7 @@ static __always_inline void heard(struct xdp_md *ctx, struct sender_state *s, u3
 static __always_inline int from_wire(struct xdp_md *ctx)
 {
 	struct packet p = {};
-	u32 *found, lane, length, kind;
+	u32 *found, lane, offset, length, kind;
 	struct sender_state *s;
 	u64 session;
 
@@ -121,15 +121,16 @@ static __always_inline int from_wire(struct xdp_md *ctx)
 		count(&interface_counters.strangers);
 		return XDP_PASS;
 	}
-	length = bpf_ntohs(p.header->length);
-	if (length > PAYLOAD_MOST || p.bytes < p.offset + sizeof(struct header) + length) {
-		count(&s->malformed);
-		return XDP_DROP;
-	}
 
 	struct header h = *p.header;
 
-	if (header_check(&h, payload_sum(ctx, p.offset + sizeof(h), length)) != bpf_ntohl(h.check)) {
+	offset = frame_bytes(READ_ONCE(s->level));
+	length = bpf_ntohs(h.length);
+	if (length > PAYLOAD_MOST || p.bytes < offset + sizeof(h) + length) {
+		count(&s->malformed);
+		return XDP_DROP;
+	}
+	if (header_check(&h, body_mix(ctx, offset + sizeof(h), length)) != bpf_ntohl(h.check)) {
 		count(&s->corrupt);
 		return XDP_DROP;
 	}
@@ -139,7 +140,7 @@ static __always_inline int from_wire(struct xdp_md *ctx)
 		count(&s->contended);
 		return XDP_DROP;
 	}
-	heard(ctx, s, lane, p.offset, length);
+	heard(ctx, s, lane, offset, length);
 	unlock(&s->lock);
 	return XDP_DROP;
 }

@@ -18,11 +18,11 @@
 
 #include <linux/types.h>
 
-#define STATE_VERSION 1
+#define STATE_VERSION 2
 #define WINDOW_MOST 65536
 #define BITMAP_WORDS (2 * WINDOW_MOST / 64) /* a ring of twice the largest window: old bits are cleared behind it */
 #define WANTED_WORDS (WINDOW_MOST / 64)
-#define PAYLOAD_MOST 3370   /* what a live frame holds at level ethernet */
+#define PAYLOAD_MOST 3384   /* what a live frame holds at level raw */
 #define SLOT_SLACK 4096	    /* bytes behind the last slot, so that one comparison bounds every copy */
 #define FRAME_MOST 64	    /* bytes in front of the header, at any level */
 #define SCHEDULE_MOST 16384 /* entries: the longest burst */
@@ -35,8 +35,9 @@ enum delivery { DELIVERY_DIRECT, DELIVERY_RING };
 
 struct receiver_state {
 	/* User space, before the session's number; the number last. */
-	__u64 session; /* 0: free */
-	__u8 frame[FRAME_MOST];
+	__u64 session;		/* 0: free */
+	__u8 frame[FRAME_MOST]; /* what stands in front of the header in packets from the peer */
+	__u8 reply[FRAME_MOST]; /* and in what goes back: needed where frames name no source */
 	__u32 level;
 	__u32 payload_size;
 	__u32 ack_every;

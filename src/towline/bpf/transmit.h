@@ -46,7 +46,25 @@ static __always_inline int store_payload(struct xdp_md *ctx, struct sender_state
 	return bpf_xdp_store_bytes(ctx, offset, memory + place, length);
 }
 
-/* The page still holds the packet that left in it last: every field is written. */
+/* FRAME_MOST bytes, whatever the level: what is too much is overwritten with header and payload. A short payload's
+ * padding is cleared, for the page still holds what left in it last. */
+static __always_inline int write_frame(struct xdp_md *ctx, const struct sender_state *s, u32 offset, u32 length)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	const u64 *known = (const void *)s->frame;
+	u64 *frame = data, *body = data + offset + sizeof(struct header);
+
+	if (data + FRAME_MOST > end || offset > FRAME_MOST || (void *)body + DATA_LEAST_BYTES > end)
+		return -1;
+	for (int i = 0; i < FRAME_MOST / sizeof(u64); i++)
+		frame[i] = known[i];
+	if (length < DATA_LEAST_BYTES)
+		for (int i = 0; i < DATA_LEAST_BYTES / sizeof(u64); i++)
+			body[i] = 0;
+	return 0;
+}
+
+/* Every field is written, for the same reason. */
 static __always_inline void write_header(struct header *h, const struct sender_state *s, u32 index, u32 length,
 					 u32 flags)
 {
@@ -62,7 +80,7 @@ static __always_inline void write_header(struct header *h, const struct sender_s
 static __always_inline int transmit(struct xdp_md *ctx, struct sender_state *s, u32 lane)
 {
 	struct schedule *schedule = bpf_map_lookup_elem(&schedules, &lane);
-	u32 entry = s->next, offset = frame_bytes(s->level);
+	u32 entry = s->next, level = s->level, offset = frame_bytes(level);
 
 	if (!schedule || entry >= SCHEDULE_MOST)
 		return XDP_DROP;
@@ -76,18 +94,22 @@ static __always_inline int transmit(struct xdp_md *ctx, struct sender_state *s, 
 		s->stamp = microseconds();
 	if (longer && bpf_xdp_adjust_tail(ctx, longer))
 		return XDP_DROP;
+	if (write_frame(ctx, s, offset, e.length))
+		return XDP_DROP;
 	if (store_payload(ctx, s, lane, offset + sizeof(struct header), e.index, e.length))
 		return XDP_DROP;
 
-	u32 sum = flags & FLAG_CHECKSUM ? payload_sum(ctx, offset + sizeof(struct header), e.length) : 0;
+	bool checked = flags & FLAG_CHECKSUM;
+	u32 sum = checked || sums_body(level) ? payload_sum(ctx, offset + sizeof(struct header), e.length) : 0;
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct header *h = data + offset;
 
-	if ((void *)(h + 1) > end)
+	if (offset > FRAME_MOST || (void *)(h + 1) > end)
 		return XDP_DROP;
-	write_frame(data, s->level, s->frame);
 	write_header(h, s, e.index, e.length, flags);
-	h->check = bpf_htonl(header_check(h, sum));
+	h->check = bpf_htonl(header_check(h, checked ? sum : 0));
+	if (!seal(data, end, level, sizeof(*h) + body, sum))
+		return XDP_DROP;
 	s->sent++;
 	return bpf_redirect(s->ifindex, 0);
 }

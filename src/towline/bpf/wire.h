@@ -23,7 +23,7 @@ enum kind {
 
 enum flag {
 	FLAG_FLUSH = 1,	   /* answer at once, whatever became of this packet */
-	FLAG_CHECKSUM = 2, /* the check covers the payload too */
+	FLAG_CHECKSUM = 2, /* DATA: the check covers the payload too; it covers the body of every other kind */
 	FLAG_AGAIN = 4,	   /* sent before */
 	FLAG_FULL = 8,	   /* NACK: the ring buffer was full */
 };
