@@ -17,6 +17,9 @@ from pyroute2 import netns
 
 from towline.errors import PermissionsError
 from towline.lab.environments import veth
+from towline.lab.impairments import Impairments
+
+OFFLOADS = ("tcp-segmentation-offload", "generic-segmentation-offload", "tx-checksumming")
 
 pytestmark = pytest.mark.usefixtures("namespaces")
 
@@ -54,23 +57,50 @@ def features(end: veth.End) -> dict[str, str]:
     return {name.strip(): words.split()[0] for name, _, words in (line.partition(":") for line in lines)}
 
 
-def test_veth__has_addresses_only_where_they_were_asked_for() -> None:
+def test_veth__has_addresses_unless_none_were_wanted() -> None:
+    with veth.veth(addressed=False) as path:
+        assert (path.sender.address, path.receiver.address6) == (None, None)
     with veth.veth() as path:
-        assert (path.sender.address, path.receiver.address) == (None, None)
-    with veth.veth(addressed=True) as path:
         for near, far in ((path.sender, path.receiver), (path.receiver, path.sender)):
-            assert near.address != far.address
-            route = near.command("ip", "-json", "route", "get", str(far.address))
-            said = json.loads(subprocess.run(route, capture_output=True, check=True).stdout)
-            assert (said[0]["dev"], said[0]["prefsrc"]) == (near.interface, near.address)
+            for own, other in ((near.address, far.address), (near.address6, far.address6)):
+                assert own != other
+                route = near.command("ip", "-json", "route", "get", str(other))
+                said = json.loads(subprocess.run(route, capture_output=True, check=True).stdout)
+                assert (said[0]["dev"], said[0]["prefsrc"]) == (near.interface, own)
+
+
+@pytest.mark.parametrize("impairments", [None, Impairments()])
+def test_veth__every_address_can_be_used_at_once(impairments: Impairments | None) -> None:
+    with veth.veth(impairments=impairments) as path:
+        for end in (path.sender, path.receiver):
+            show = end.command("ip", "-6", "-json", "address", "show", "dev", end.interface)
+            said = json.loads(subprocess.run(show, capture_output=True, check=True).stdout)
+            found = {about["scope"]: about for about in said[0]["addr_info"]}
+            assert found.keys() == {"link", "global"}
+            assert not [about for about in found.values() if about.get("tentative")]
+
+
+def test_veth__with_impairments_has_a_silent_namespace_in_the_middle() -> None:
+    with veth.veth(lanes=2, mtu=3000, impairments=Impairments()) as path:
+        middle = path.sender.namespace[:-1] + "m"
+        assert middle in netns.listnetns()
+        said = subprocess.run(["ip", "-n", middle, "address"], capture_output=True, text=True, check=True).stdout
+        assert "inet" not in said
+        for end in (path.sender, path.receiver):
+            about = link(end)
+            assert (about["address"], about["mtu"]) == (end.mac, 3000)
+            assert (about["num_tx_queues"], about["num_rx_queues"]) == (1, 2)
+            # Frames are cut, and checksums made, before they leave; and XDP's frames are taken in.
+            assert [features(end)[name] for name in OFFLOADS] == ["off"] * 3
+            assert features(end)["generic-receive-offload"] == "on"
+    assert middle not in netns.listnetns()
 
 
 def test_veth__offloads_are_on_unless_they_were_not_wanted() -> None:
-    names = ("tcp-segmentation-offload", "generic-segmentation-offload", "tx-checksumming")
     for offloads, word in ((True, "on"), (False, "off")):
         with veth.veth(offloads=offloads) as path:
             for end in (path.sender, path.receiver):
-                assert [features(end)[name] for name in names] == [word] * 3
+                assert [features(end)[name] for name in OFFLOADS] == [word] * 3
 
 
 CALL = """

@@ -3,13 +3,20 @@
 
 namespace ...a                      namespace ...b
 sender, tl0 02:..:0a  <---------->  receiver, tl0 02:..:0b
+
+With impairments the emulator stands in between:
+
+namespace ...a                      namespace ...m                       namespace ...b
+sender, tl0 02:..:0a  <------>  left  the emulator  right  <------>  receiver, tl0 02:..:0b
 """
 
 from __future__ import annotations
 
 import errno
+import os
+import pathlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,14 +25,20 @@ from pyroute2 import NetlinkError, NetNS, config, netns
 
 from towline.errors import PermissionsError, UnsupportedError
 from towline.lab import leftovers
+from towline.lab.emulator import Emulator, emulator
+from towline.lab.impairments import Impairments
 
 INTERFACE = "tl0"
 SENDER_MAC = "02:00:00:00:00:0a"  # locally administered
 RECEIVER_MAC = "02:00:00:00:00:0b"
 SENDER_ADDRESS = "192.0.2.1"  # TEST-NET-1: nobody's, and the namespaces know no other network
 RECEIVER_ADDRESS = "192.0.2.2"
-_PREFIX_LENGTH = 30
-_OFFLOADS = ("tx", "tso", "gso", "gro")
+SENDER_ADDRESS6 = "2001:db8::1"  # the prefix for documentation
+RECEIVER_ADDRESS6 = "2001:db8::2"
+LEFT, RIGHT = "left", "right"  # in the namespace in the middle
+_PREFIX_LENGTH, _PREFIX_LENGTH6 = 30, 64
+_NODAD = 0x02  # IFA_F_NODAD
+_OFFLOADS_OUT = ("tx", "tso", "gso")
 
 # pyroute2 opens its sockets in forked children, which it ends by SIGTERM. A child that inherits our handler
 # leaves by an exception, through every `with` of ours, and removes the namespaces that the parent works in.
@@ -39,7 +52,8 @@ class End:
     namespace: str
     interface: str
     mac: str
-    address: str | None = None  # IPv4, where it was asked for
+    address: str | None = None  # IPv4, unless none was wanted
+    address6: str | None = None  # IPv6, as above; the link-local one is there in any case
 
     def command(self, *arguments: str) -> list[str]:
         """The command line that runs `arguments` in this namespace (and sees its interfaces in /sys)."""
@@ -54,11 +68,12 @@ class End:
 
 @dataclass(frozen=True, kw_only=True)
 class Path:
-    """Two ends that reach each other, and the MTU between them in bytes."""
+    """Two ends that reach each other, the MTU between them in bytes, and what impairs the path, if anything does."""
 
     sender: End
     receiver: End
     mtu: int
+    emulator: Emulator | None = None
 
     @property
     def target(self) -> str:
@@ -67,55 +82,116 @@ class Path:
 
 
 @contextmanager
-def veth(*, lanes: int = 1, mtu: int = 1500, addressed: bool = False, offloads: bool = True) -> Iterator[Path]:
-    """Make the two namespaces and the pair, with a queue for each lane; everything is gone afterwards.
+def veth(
+    *,
+    lanes: int = 1,
+    mtu: int = 1500,
+    addressed: bool = True,
+    offloads: bool = True,
+    gro: bool = False,
+    impairments: Impairments | None = None,
+    capture: pathlib.Path | None = None,
+    clang_flags: Sequence[str] = (),
+) -> Iterator[Path]:
+    """Make the namespaces and the pairs, with a queue for each lane; everything is gone afterwards.
 
-    `addressed`: with IPv4 addresses, for programs that speak TCP. `offloads`: as the kernel makes a veth;
-    without them a packet has at most `mtu` bytes, as on a wire, and a checksum that was really computed.
-    Raises PermissionsError where the process may not make namespaces, UnsupportedError where offloads stay.
+    `addressed`: with IPv4 and IPv6 addresses. `offloads`: as the kernel makes a veth; without them a packet has at
+    most `mtu` bytes, as on a wire, and a checksum that was really computed: always so under impairments.
+    `gro`: as for a sender of live frames, or an XDP_TX, whose other end has no XDP program.
+    `capture`: a pcap file of what the emulator lets out (not of what it drops); without impairments it impairs nothing.
+    `clang_flags`: for the emulator's program. Raises PermissionsError where the process may not make namespaces,
+    UnsupportedError where offloads stay, RunError where the emulator does not start.
     """
     leftovers.sweep()
+    emulated = impairments is not None or capture is not None
     with ExitStack() as stack:
-        names = leftovers.namespace_names("ab")
+        names = leftovers.namespace_names("amb" if emulated else "ab")
         try:
             for name in names:
                 stack.callback(_remove, name)  # first, so that a signal in between leaves nothing
                 netns.create(name)
-            _join(names[0], names[1], queues=max(1, lanes), mtu=mtu, addressed=addressed)
+            ends = _join(names, queues=max(1, lanes), mtu=mtu, addressed=addressed)
         except (OSError, NetlinkError) as error:
             if _number(error) in (errno.EPERM, errno.EACCES):
                 raise PermissionsError("making network namespaces", "CAP_SYS_ADMIN and CAP_NET_ADMIN") from error
             raise
-        sender, receiver = (
-            End(namespace=name, interface=INTERFACE, mac=mac, address=address if addressed else None)
-            for name, mac, address in zip(
-                names, (SENDER_MAC, RECEIVER_MAC), (SENDER_ADDRESS, RECEIVER_ADDRESS), strict=True
+        sender, receiver = ends
+        # A veth takes frames from XDP only where its other end polls: with a native program, or with GRO.
+        outgoing = emulated or not offloads
+        for end in ends if outgoing or gro else ():
+            _switch_offloads(end, outgoing=not outgoing, gro=emulated or (gro and offloads))
+        running = None
+        if emulated:
+            command = ["ip", "netns", "exec", names[1]]
+            asked = impairments or Impairments()
+            running = stack.enter_context(
+                emulator(command, asked, left=LEFT, right=RIGHT, capture=capture, clang_flags=clang_flags)
             )
-        )
-        if not offloads:
-            for end in (sender, receiver):
-                _switch_offloads_off(end)
-        yield Path(sender=sender, receiver=receiver, mtu=mtu)
+        yield Path(sender=sender, receiver=receiver, mtu=mtu, emulator=running)
 
 
-def _join(sender: str, receiver: str, *, queues: int, mtu: int, addressed: bool) -> None:
+def _join(names: list[str], *, queues: int, mtu: int, addressed: bool) -> tuple[End, End]:
+    """One pair of interfaces between the first and the last namespace, or two, which meet in the middle."""
+    sender, *middle, receiver = names
+    # No waiting before an address may be used: nobody else is on these links.
+    _sysctl(sender, "accept_dad", 0)
+    _sysctl(receiver, "accept_dad", 0)
     # The queue of a veth is chosen by the sending CPU: without one for each lane, lanes meet on one CPU.
     width = {"num_tx_queues": queues, "num_rx_queues": queues}
-    with NetNS(sender, flags=0) as near, NetNS(receiver, flags=0) as far:
-        peer: dict[str, Any] = {"ifname": INTERFACE, "address": RECEIVER_MAC, "net_ns_fd": receiver, **width}
-        near.link("add", ifname=INTERFACE, kind="veth", address=SENDER_MAC, peer=peer, **width)
-        for end, address in ((near, SENDER_ADDRESS), (far, RECEIVER_ADDRESS)):
-            for name in ("lo", INTERFACE):
-                index = end.link_lookup(ifname=name)[0]
-                if name == INTERFACE:
-                    end.link("set", index=index, mtu=mtu)
-                    if addressed:
-                        end.addr("add", index=index, address=address, prefixlen=_PREFIX_LENGTH)
-                end.link("set", index=index, state="up")
+    if middle:
+        _sysctl(middle[0], "disable_ipv6", 1)  # who stands in the middle says nothing
+        # One queue towards the middle: what comes from one direction has an order, and one CPU at a time.
+        near = {"num_tx_queues": 1, "num_rx_queues": queues}
+        far = {"num_tx_queues": queues, "num_rx_queues": 1}
+        for end, mac, side in ((sender, SENDER_MAC, LEFT), (receiver, RECEIVER_MAC, RIGHT)):
+            with NetNS(end, flags=0) as namespace:
+                peer: dict[str, Any] = {"ifname": side, "net_ns_fd": middle[0], **far}
+                namespace.link("add", ifname=INTERFACE, kind="veth", address=mac, peer=peer, **near)
+            _up(middle[0], side, mtu)
+    else:
+        with NetNS(sender, flags=0) as namespace:
+            peer = {"ifname": INTERFACE, "address": RECEIVER_MAC, "net_ns_fd": receiver, **width}
+            namespace.link("add", ifname=INTERFACE, kind="veth", address=SENDER_MAC, peer=peer, **width)
+    ends = [
+        End(namespace=name, interface=INTERFACE, mac=mac, **(addresses if addressed else {}))
+        for name, mac, addresses in (
+            (sender, SENDER_MAC, {"address": SENDER_ADDRESS, "address6": SENDER_ADDRESS6}),
+            (receiver, RECEIVER_MAC, {"address": RECEIVER_ADDRESS, "address6": RECEIVER_ADDRESS6}),
+        )
+    ]
+    for one in ends:
+        _up(one.namespace, "lo")
+        _up(one.namespace, one.interface, mtu, one)
+    return ends[0], ends[1]
 
 
-def _switch_offloads_off(end: End) -> None:
-    switches = [word for name in _OFFLOADS for word in (name, "off")]
+def _up(name: str, interface: str, mtu: int | None = None, end: End | None = None) -> None:
+    with NetNS(name, flags=0) as namespace:
+        index = namespace.link_lookup(ifname=interface)[0]
+        if mtu is not None:
+            namespace.link("set", index=index, mtu=mtu)
+        if end is not None and end.address is not None:
+            namespace.addr("add", index=index, address=end.address, prefixlen=_PREFIX_LENGTH)
+            namespace.addr("add", index=index, address=end.address6, prefixlen=_PREFIX_LENGTH6, flags=_NODAD)
+        namespace.link("set", index=index, state="up")
+
+
+def _sysctl(name: str, what: str, value: int) -> None:
+    """An IPv6 setting of a namespace and of all interfaces that it will have; nothing where there is no IPv6."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        netns.setns(name)  # of this thread alone
+        for which in ("all", "default"):
+            with suppress(FileNotFoundError):
+                pathlib.Path(f"/proc/sys/net/ipv6/conf/{which}/{what}").write_text(str(value))
+    finally:
+        netns.setns(home)
+        os.close(home)
+
+
+def _switch_offloads(end: End, *, outgoing: bool, gro: bool) -> None:
+    wanted = {**dict.fromkeys(_OFFLOADS_OUT, outgoing), "gro": gro}
+    switches = [word for name, on in wanted.items() for word in (name, "on" if on else "off")]
     done = subprocess.run(
         end.command("ethtool", "-K", end.interface, *switches), capture_output=True, text=True, check=False
     )
