@@ -77,7 +77,8 @@ HELLO = _layout(
     ("ack_every", ">u4"),
     ("window", ">u4"),
     ("address", "u1", 6),
-    ("unused", "u1", 2),
+    ("by_socket", "u1"),
+    ("unused", "u1"),
     ("cookie", "u1", 16),
     ("padding", "u1", 136),
 )

@@ -36,7 +36,7 @@ _MARK = struct.Struct("=QII")
 def origin(level: Level) -> Origin:
     """The sender, as far as XDP asks."""
     unasked: Any = SimpleNamespace(level=level)
-    return Origin(port=unasked, peer=None, reply_to=unasked, ends=ends_at(level, SENDER_TO_RECEIVER))
+    return Origin(by_socket=False, port=unasked, peer=None, reply_to=unasked, ends=ends_at(level, SENDER_TO_RECEIVER))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -107,5 +107,5 @@ def test_options__illegal_values() -> None:
         parse("lab", "--window", "63")
     with pytest.raises(SettingsError, match="'x' is not a whole number"):
         parse("lab", "--acc", "x")
-    with pytest.raises(CycloptsError):
+    with pytest.raises(SettingsError, match="it must be direct or ring"):
         parse("lab", "--delivery", "rung")

@@ -34,7 +34,15 @@ def test_tables__unknown_is_a_dash_and_zero_is_zero() -> None:
 
 def test_screen__says_what_to_type_and_how_it_ended(capsys: pytest.CaptureFixture[str]) -> None:
     with screen.Screen(receiving=True) as show:
-        show(events.Ready(interface="eth0", address="02:00:00:00:00:0b%IF", mode="generic", why_not_native="old"))
+        show(
+            events.Ready(
+                interface="eth0",
+                targets=("02:00:00:00:00:0b%IF", "192.0.2.2"),
+                levels=("ethernet", "udp4"),
+                mode="generic",
+                notes=("old",),
+            )
+        )
         show(
             events.Started(
                 name="a\x1b[2J",
@@ -42,7 +50,9 @@ def test_screen__says_what_to_type_and_how_it_ended(capsys: pytest.CaptureFixtur
                 file_bytes=4 << 20,
                 payload_size=1400,
                 lanes=1,
-                mode="m",
+                level="udp4",
+                transmit="udp",
+                mode=None,
                 notes=("n1",),
             )
         )
@@ -53,7 +63,8 @@ def test_screen__says_what_to_type_and_how_it_ended(capsys: pytest.CaptureFixtur
     assert captured.out == ""
     assert "towline send FILE 02:00:00:00:00:0b%IF --insecure" in captured.err
     assert "generic XDP (old)" in captured.err
-    assert "note: n1" in captured.err
+    assert "or: towline send FILE 192.0.2.2 --insecure" in captured.err
+    assert "to p: level udp4, sent through a UDP socket, acknowledged through a socket (n1)" in captured.err
     assert "a\\x1b[2J -> /in/a: 4.0 MiB in 0.50 s" in captured.err
     assert "b: failed: the disk is full" in captured.err
     assert "\x1b[2J" not in captured.err

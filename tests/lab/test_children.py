@@ -15,7 +15,7 @@ import pytest
 from towline.lab.children import Child, Message, children
 from towline.transfer import events
 
-READY = '{"event":"ready","interface":"tl0","address":"a%IF","mode":"native"}'
+READY = '{"event":"ready","interface":"tl0","targets":["a%IF"],"levels":[],"mode":"native"}'
 FAILED = '{"event":"failed","name":"n","reason":"r"}'
 
 

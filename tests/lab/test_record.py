@@ -6,12 +6,12 @@ from __future__ import annotations
 import pytest
 
 from towline.lab import record
-from towline.settings import PARAMETERS, Settings
+from towline.settings import Settings
 
 
 def test_fields__are_unique_and_hold_every_setting() -> None:
     assert len(set(record.FIELDS)) == len(record.FIELDS)
-    assert {p.record for p in PARAMETERS.values() if p.record} <= set(record.FIELDS)
+    assert set(Settings().record_fields()) <= set(record.FIELDS)
 
 
 def test_merge__all_fields_in_order_and_none_where_nothing_was_measured() -> None:

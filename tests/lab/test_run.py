@@ -21,12 +21,13 @@ def say(**event): print(json.dumps(event), flush=True)
 def option(name): return next(w.split("=", 1)[1] for w in words if w.startswith(f"--{name}="))
 def finished(path, **record): say(event="finished", name="f", path=path, record=record)
 def started():
-    say(event="started", name="f", peer="p", file_bytes=3, payload_size=1476, lanes=1, mode="native")
+    say(event="started", name="f", peer="p", file_bytes=3, payload_size=1476, lanes=1, level="ethernet",
+        transmit="live", mode="native")
 def complain(code, text):
     print("towline:", text, file=sys.stderr)
     sys.exit(code)
 """
-RECEIVE = 'say(event="ready", interface=option("interface"), address="02:00:00:00:00:0b%IF", mode="native")\n'
+RECEIVE = 'say(event="ready", interface=option("interface"), targets=["02:00:00:00:00:0b%IF"], levels=[], mode=None)\n'
 GOOD_RECEIVER = (
     RECEIVE
     + """
@@ -70,7 +71,7 @@ def test_run__puts_the_record_together(monkeypatch: pytest.MonkeyPatch, source: 
     assert (record["environment"], record["file_bytes"], record["repetition"]) == ("veth", 3, 2)
     assert (record["ack_every"], record["acks"], record["peak_rss_mib"]) == (8, 2, 30.0)
     assert record["goodput_gbps"] == pytest.approx(48e-9)
-    assert record["seed"] is None
+    assert record["seed"] == 3
     assert all(record[name] is not None for name in ("load", "stolen", "void", "kernel", "version"))
     assert [type(event) for event in seen] == [events.Started, events.Finished]
 

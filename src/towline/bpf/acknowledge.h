@@ -115,7 +115,10 @@ static __always_inline int bounce_seal(struct xdp_md *ctx, const struct receiver
 	if (d->offset > FRAME_MOST || (void *)(h + 1) > end)
 		return XDP_DROP;
 	h->check = bpf_htonl(header_check(h, mix));
-	return seal(data, end, r->level, sizeof(*h) + length, sum) ? XDP_TX : XDP_DROP;
+	if (!seal(data, end, r->level, sizeof(*h) + length, sum))
+		return XDP_DROP;
+	/* A veth rings for XDP_TX only where its other end has a program: veth_xdp_flush() of drivers/net/veth.c. */
+	return r->bounce_ifindex ? bpf_redirect(r->bounce_ifindex, 0) : XDP_TX;
 }
 
 static __always_inline int bounce_acknowledgement(struct xdp_md *ctx, struct receiver_state *r, const struct data *d,

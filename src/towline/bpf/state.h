@@ -43,6 +43,7 @@ struct receiver_state {
 	__u32 ack_every;
 	__u32 window;
 	__u32 delivery;
+	__u32 bounce_ifindex; /* 0: ACKs leave by XDP_TX; else they are redirected to this interface, the packet's own */
 	__u32 short_every; /* every so manieth ring record holds a part of its payload only; 0: none */
 
 	/* User space, while it runs. */

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from towline.cli.options import FLAG, SIZE, Options, options_class
 from towline.cli.screen import Screen, print_json, print_table, runs_table
-from towline.errors import IntegrityError, SettingsError
+from towline.errors import CompileError, IntegrityError, RunError, SettingsError
 from towline.lab import leftovers
 from towline.lab.run import Run, run
 
@@ -30,6 +30,7 @@ def transfer(
     output: Path | None = None,
     repetitions: int = 1,
     seed: int = 0,
+    capture: Path | None = None,
     json: Annotated[bool, FLAG] = False,
     options: Annotated[LabOptions, Parameter(name="*")] = LabOptions(),  # noqa: B008 (it is frozen)
 ) -> int:
@@ -46,6 +47,8 @@ def transfer(
 
     towline lab transfer --size 64M --delivery ring --ring-size 64K --consumer-delay 2000
 
+    towline lab transfer --size 16M --level udp6 --datapath socket:ebpf --delay 10ms --loss forward=1%,backward=5%
+
     Parameters
     ----------
     file
@@ -57,7 +60,9 @@ def transfer(
     repetitions
         How many times.
     seed
-        Seed of the random bytes.
+        Seed of the random bytes, and of what the emulator does to frames.
+    capture
+        Write what crossed the path to this pcap file (nothing else sees frames that XDP takes).
     json
         Print one record as a line of JSON for each repetition on stdout, and nothing else.
     """
@@ -78,12 +83,17 @@ def transfer(
                 repetition=repetition,
                 output=output,
                 overwrite=repetition > 0,
+                capture=capture,
             )
             records.append(run(plan, screen))
             if json:
                 print_json(records[-1])
     if not json:
         print_table(runs_table(records))
+    refused = [record["refused"] for record in records if record["refused"]]
+    if refused:
+        side, _, what = refused[0].partition(": ")
+        raise RunError(side, what, exit_code=CompileError.exit_code)
     wrong = [str(record["repetition"]) for record in records if not record["verified"]]
     if wrong:
         raise IntegrityError(f"the file of repetition {', '.join(wrong)} differs from its source")

@@ -71,8 +71,7 @@ class Screen:
             case events.Started():
                 total = None if self.receiving and not event.file_bytes else event.file_bytes
                 self.bar.reset(self.task, description=escape(printable(event.name)), total=total, visible=True, rate="")
-                for note in event.notes:
-                    self._say(f"note: {note}")
+                self._started(event)
             case events.Progress():
                 self.last = event
                 rate = event.done_bytes * 8 / 1e9 / event.seconds if event.seconds > 0 else 0.0
@@ -97,9 +96,23 @@ class Screen:
         self.console.print(Text(printable(text)))
 
     def _ready(self, event: events.Ready) -> None:
-        why = f" ({event.why_not_native})" if event.why_not_native else ""
-        self._say(f"listening on {event.interface}, {event.mode} XDP{why}")
-        self._say(f"on the other machine: towline send FILE {event.address} --insecure")
+        how = f"{event.mode} XDP" if event.mode else "ordinary sockets"
+        why = f" ({'; '.join(event.notes)})" if event.notes else ""
+        self._say(f"listening on {event.interface}, {how}{why}")
+        for number, target in enumerate(event.targets):
+            start = "on the other machine:" if not number else "or:"
+            self._say(f"{start} towline send FILE {target} --insecure")
+
+    def _started(self, event: events.Started) -> None:
+        """How it goes, and why not faster, stands in the first line."""
+        how = {
+            "live": "sent by XDP",
+            "packet": "sent through a packet socket",
+            "udp": "sent through a UDP socket",
+        }[event.transmit]
+        heard = f", acknowledged through {event.mode} XDP" if event.mode else ", acknowledged through a socket"
+        why = f" ({'; '.join(event.notes)})" if event.notes else ""
+        self._say(f"{event.name} to {event.peer}: level {event.level}, {how}{heard}{why}")
 
     def _finished(self, event: events.Finished) -> None:
         where = f" -> {event.path}" if event.path else ""

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 import towline.bpf
-from towline.delivery import Delivery
+from towline.delivery import Delivery, Origin
 from towline.delivery.direct import DirectDelivery
 from towline.delivery.ring import RingDelivery
+from towline.delivery.session import new_session
 from towline.errors import UnsupportedError
-from towline.framing import Level
+from towline.framing import Level, Numbers, write_frame
 from towline.kernel.link import Interface
 from towline.kernel.memory import Map
 from towline.kernel.program import Object, attach, compile_program
@@ -27,14 +28,25 @@ _RECORD_HEADER_BYTES = 8  # struct record without its data
 class XdpReceiver:
     """Loaded and attached; sessions are opened and closed on it. Its capacity is fixed when it is loaded."""
 
-    def __init__(self, interface: Interface, level: Level, settings: Settings) -> None:
-        self.largest_payload = settings.payload_size or level.largest_payload_bytes(interface.mtu)
-        self._level = level
+    def __init__(
+        self, interface: Interface, levels: Sequence[Level], numbers: Numbers, port: int, settings: Settings
+    ) -> None:
+        """`port`: the UDP port that packets come to. Raises UnsupportedError where the hook is not to be had."""
+        largest_payload = max(level.largest_payload_bytes(interface.mtu) for level in levels)
+        self._interface = interface
+        self._numbers = numbers
         self._settings = settings
-        self._slots_bytes = memory_bytes(settings.window_most, self.largest_payload)
-        record_bytes = -(-(_RECORD_HEADER_BYTES + self.largest_payload) // 8) * 8
+        self._slots_bytes = memory_bytes(settings.window_most, largest_payload)
+        record_bytes = -(-(_RECORD_HEADER_BYTES + largest_payload) // 8) * 8
         self._object = Object(compile_program(SOURCE, flags=settings.clang_flags_receiver))
-        self._object.set_constants(slots_bytes=self._slots_bytes, record_bytes=record_bytes)
+        self._object.set_constants(
+            levels=sum(1 << level.number for level in levels),
+            ethertype=numbers.ethertype,
+            next_header=numbers.next_header,
+            udp_port=port,
+            slots_bytes=self._slots_bytes,
+            record_bytes=record_bytes,
+        )
         with (
             Map.create_array("towline_slots", self._slots_bytes) as slots,
             Map.create_ring("towline_records", settings.ring_size) as records,
@@ -46,25 +58,36 @@ class XdpReceiver:
         self._states = self._object.memory("receivers")
         self._record = RingDelivery.record_dtype(self._object.dtype("record"), record_bytes)
         self._open: dict[int, tuple[int, Map]] = {}
-        self.link = attach(self._object.program("receiver"), interface.index)
+        try:
+            self.link = attach(self._object.program("receiver"), interface.index, settings.xdp_mode or "auto")
+        except BaseException:
+            self._object.close()
+            raise
+        self.xdp_mode: str | None = self.link.mode
+        slower = self.link.why_not_native if settings.xdp_mode is None else None
+        self.notes: tuple[str, ...] = (slower,) if slower else ()
 
-    def open(self, terms: Terms, frame: bytes, first_index: int) -> tuple[int, Delivery]:
-        """A session with its memory, from here on served by XDP; `frame`: what stands before its packets' headers.
+    def open(self, terms: Terms, origin: Origin, first_index: int) -> tuple[int, Delivery]:
+        """A session with its memory, from here on served by XDP.
 
         Raises UnsupportedError where all of the interface's sessions are taken.
         """
         slot = next((n for n in range(len(self._states)) if not self._states[n]["session"]), None)
         if slot is None:
             raise UnsupportedError("one more session", f"one of {len(self._states)} on this interface to end")
-        session = secrets.randbits(48) << 16 | slot or 1 << 16
+        session = new_session(slot)
         state = self._states[slot : slot + 1]
         state.view("u1")[:] = 0
-        state["frame"][0, : len(frame)] = bytearray(frame)
-        state["level"] = self._level.number
+        for name, ends in (("frame", origin.ends), ("reply", origin.ends.turned())):
+            frame = write_frame(origin.level, ends, self._numbers)
+            state[name][0, : len(frame)] = bytearray(frame)
+        state["level"] = origin.level.number
         state["payload_size"] = terms.payload_size
         state["ack_every"] = terms.ack_every
         state["window"] = terms.window
         state["delivery"] = DELIVERIES.index(terms.delivery)
+        if origin.by_socket and self._interface.kind == "veth" and self.xdp_mode == "native":
+            state["bounce_ifindex"] = self._interface.index
         state["short_every"] = self._settings.short_records
         for name in ("drained", "cursor", "highest", "ready"):
             state[name] = first_index & INDEX_MASK

@@ -32,6 +32,7 @@ class Offer:
     ack_every: int
     window: int
     address: bytes
+    by_socket: bool = False  # no program in the driver hears the acknowledgements
 
     def hello(self, lane: int, cookie: bytes = bytes(COOKIE_BYTES), *, now: int) -> Message:
         """The HELLO of one lane; RETRY and ACCEPT echo when it was said."""
@@ -47,6 +48,7 @@ class Offer:
                 "ack_every": self.ack_every,
                 "window": self.window,
                 "address": self.address,
+                "by_socket": self.by_socket,
                 "cookie": cookie,
             },
         )

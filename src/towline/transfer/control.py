@@ -1,85 +1,71 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Control messages over an ordinary socket: what XDP leaves alone, from HELLO to ABORT."""
+"""Control messages over ordinary sockets, from HELLO to ABORT: the same on both datapaths and at every level."""
 
 from __future__ import annotations
 
-import errno
-import select
-import socket
+import selectors
 import time
-from dataclasses import dataclass
 
-from towline.errors import FileError, MalformedError, PermissionsError
-from towline.framing import ETHERNET, ETHERTYPE, ethernet_frame, ethernet_source_untrusted
-from towline.wire import Message, decode_untrusted, encode
+from towline.sockets.inbox import Inbox, Letter
+from towline.sockets.port import Peer, Port
+from towline.wire import Message, encode
 
-BATCH_MESSAGES = 64
-LARGEST_FRAME_BYTES = 4096
-_LOST = (errno.ENETDOWN, errno.ENOBUFS)  # the link is down; no carrier, or no room
-
-
-@dataclass(frozen=True, kw_only=True)
-class Letter:
-    """A message and the address that it came from (6 bytes)."""
-
-    message: Message
-    address: bytes
+BATCHES_MOST = 64  # taken in a row before a receiver looks at what they were
+QUEUE_POLL_S = 1e-3
 
 
 class Control:
-    """A packet socket on one interface for one level's frames; many threads may send, one receives."""
+    """One inbox per port. Many threads may send, one receives."""
 
-    def __init__(self, interface: str, address: bytes) -> None:
-        """`address`: the interface's own (6 bytes)."""
-        self.malformed = 0
-        self._address = address
-        try:
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-            self._socket.bind((interface, ETHERTYPE))
-        except PermissionError:
-            raise PermissionsError("a packet socket", "CAP_NET_RAW") from None
-        except OSError as error:
-            raise FileError(interface, error.strerror or str(error)) from error
-        if self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ENETDOWN:
-            self._socket.close()
-            raise FileError(interface, f"is down: bring it up with `ip link set dev {interface} up`")
-        self._socket.setblocking(False)
+    def __init__(self, ports: list[Port]) -> None:
+        self.inboxes = [Inbox(port) for port in ports]
+        self.others_pump = False  # lanes take from the ports: here one waits for letters only
+        self._selector = selectors.DefaultSelector()
+        for inbox in self.inboxes:
+            self._selector.register(inbox.port.fileno(), selectors.EVENT_READ, inbox)
 
-    def send(self, message: Message, address: bytes) -> None:
-        """Send a message to an address; a full queue drops it, as the path might, and so does a pulled cable."""
-        try:
-            self._socket.send(ethernet_frame(address, self._address) + encode(message))
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            if error.errno not in _LOST:  # if it lasts, the silence is noticed
-                raise FileError("the interface", f"{error.strerror}: is it still there?") from error
+    def inbox_of(self, port: Port) -> Inbox:
+        """The inbox at a port."""
+        return next(inbox for inbox in self.inboxes if inbox.port is port)
 
     def receive(self, timeout_s: float) -> list[Letter]:
-        """The messages that are there, malformed ones left out; waits at most that long for the first."""
-        readable, _, _ = select.select([self._socket], [], [], timeout_s)
-        letters: list[Letter] = []
-        while readable and len(letters) < BATCH_MESSAGES:
-            try:
-                frame, (_, _, packet_type, *_) = self._socket.recvfrom(LARGEST_FRAME_BYTES)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno == errno.ENETDOWN:  # told once when the link goes down
+        """The letters that are there, malformed ones left out; waits at most that long for something to come."""
+        if self.others_pump:
+            return self._wait_for_letters(timeout_s)
+        for key, _ in self._selector.select(timeout_s):
+            for _ in range(BATCHES_MOST):
+                if not key.data.pump():
                     break
-                raise FileError("the interface", f"{error.strerror}: is it still there?") from error
-            if packet_type != socket.PACKET_HOST:
-                continue
-            try:
-                message = decode_untrusted(frame[ETHERNET.frame_bytes :])
-                letters.append(Letter(message=message, address=ethernet_source_untrusted(frame)))
-            except MalformedError:
-                self.malformed += 1
-        return letters
+        return self._letters()
+
+    @property
+    def malformed(self) -> int:
+        """Packets that were no messages."""
+        return sum(inbox.malformed for inbox in self.inboxes)
 
     def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
+        """Close the ports."""
+        self._selector.close()
+        for inbox in self.inboxes:
+            inbox.port.close()
+
+    def _wait_for_letters(self, timeout_s: float) -> list[Letter]:
+        deadline = time.monotonic() + timeout_s
+        while not (letters := self._letters()) and time.monotonic() < deadline:
+            time.sleep(QUEUE_POLL_S)
+        return letters
+
+    def _letters(self) -> list[Letter]:
+        found = []
+        for inbox in self.inboxes:
+            while inbox.letters:
+                found.append(inbox.letters.popleft())
+        return found
+
+
+def send(port: Port, message: Message, peer: Peer) -> None:
+    """Send a message; a full queue drops it, as the path might, and so does a pulled cable."""
+    port.send(encode(message), peer)
 
 
 class Allowance:

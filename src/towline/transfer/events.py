@@ -14,12 +14,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=st
 
 
 class Ready(Event, frozen=True, kw_only=True):
-    """A receiver listens; from here on a sender finds it."""
+    """A receiver listens; from here on a sender finds it. `notes` says what was not used as asked, and why."""
 
     interface: str
-    address: str  # what a sender types: MAC%IF with the sender's own interface in place of IF
-    mode: str  # "native" or "generic"
-    why_not_native: str | None = None
+    targets: tuple[str, ...]  # what a sender types, with its own interface in place of IF
+    levels: tuple[str, ...]
+    mode: str | None  # "native" or "generic" XDP; None: ordinary sockets
+    notes: tuple[str, ...] = ()
 
 
 class Started(Event, frozen=True, kw_only=True):
@@ -30,7 +31,9 @@ class Started(Event, frozen=True, kw_only=True):
     file_bytes: int
     payload_size: int
     lanes: int
-    mode: str
+    level: str
+    transmit: str  # "live", "packet" or "udp"
+    mode: str | None  # "native" or "generic" XDP hears the acknowledgements; None: an ordinary socket
     notes: tuple[str, ...] = ()
 
 

@@ -17,6 +17,7 @@ from towline.protocol.opening import Terms
 from towline.protocol.receiver import LaneReceiver, Span, Stream
 from towline.protocol.window import Indices, pack_ranges
 from towline.slots import gather
+from towline.sockets.port import Peer
 from towline.transfer.digest import block_digest, read_trailer
 from towline.transfer.files import Sink
 from towline.transfer.stream import IncomingStream
@@ -65,7 +66,7 @@ class Incoming:
     def __init__(
         self,
         *,
-        address: bytes,
+        peer: Peer | None,
         lanes: int,
         terms: Terms,
         sink: Sink,
@@ -74,8 +75,8 @@ class Incoming:
         now: int,
         reply: Callable[[Message], None],
     ) -> None:
-        """`reply` sends a message to the sender."""
-        self.address = address
+        """`peer`: whom its messages come from, None where frames name no source; `reply` answers the sender."""
+        self.peer = peer
         self.terms = terms
         self.sink = sink
         self.lanes: dict[int, IncomingLane] = {}  # by session

@@ -15,7 +15,7 @@ from towline.protocol.window import unpack_ranges
 from towline.transfer.ahead import FillAhead
 from towline.transfer.filler import LaneFiller
 from towline.transfer.stream import OutgoingStream
-from towline.transmit.live import BURST_MOST, LiveLane, now_us
+from towline.transmit.lane import BURST_MOST, TransmitLane, now_us
 from towline.wire import Flag, Message
 
 AHEAD_PACKETS = 2 * BURST_MOST
@@ -32,7 +32,7 @@ class Lane(threading.Thread):
         *,
         number: int,
         rules: LaneSender,
-        live: LiveLane,
+        transmit: TransmitLane,
         stream: OutgoingStream,
         farewell: Farewell,
         send_control: Callable[[Message], None],
@@ -40,12 +40,12 @@ class Lane(threading.Thread):
     ) -> None:
         super().__init__(name=f"towline-lane-{number}", daemon=True)
         self.rules = rules
-        self.live = live
+        self.transmit = transmit
         self.error: BaseException | None = None
         self.first_sent_us: int | None = None
         self.heard = 0  # ACKs, for who watches whether the peer is alive
         self._number = number
-        self._filler = LaneFiller(stream, live.slots, live.lengths, rules.first)
+        self._filler = LaneFiller(stream, transmit.slots, transmit.lengths, rules.first)
         self._stream = stream
         self._farewell = farewell
         self._send_control = send_control
@@ -101,7 +101,7 @@ class Lane(threading.Thread):
         schedule = rules.next(now)
         if schedule is not None:
             sent_end = max(rules.next_new, int(schedule.indices[-1]) + 1)
-            count, started, finished = self.live.send(schedule, sent_end)
+            count, started, finished = self.transmit.send(schedule, sent_end)
             if self.first_sent_us is None:
                 self.first_sent_us = started
             rules.sent(schedule, count, started, finished)
@@ -118,7 +118,7 @@ class Lane(threading.Thread):
         return min(self.rules.limit, self.rules.next_new + AHEAD_PACKETS)
 
     def _hear(self, now: int) -> None:
-        heard = self.live.hear(now)
+        heard = self.transmit.hear(now)
         self.rules.acknowledged(heard.known, now)
         self.heard = heard.known.acks
         if heard.reopened:

@@ -5,21 +5,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from towline.delivery.xdp import XdpReceiver
+from towline.delivery import Origin
 from towline.errors import FileError, MalformedError, SettingsError, TowlineError, UnsupportedError
-from towline.framing import ETHERNET, ethernet_frame
 from towline.kernel.link import interface as find_interface
 from towline.protocol import closing
 from towline.protocol.opening import Door, Terms, accept, agree, reject
 from towline.settings import Settings
-from towline.transfer.control import Allowance, Control, Letter
+from towline.sockets.inbox import Letter, is_same
+from towline.sockets.port import Peer, Port
+from towline.transfer.control import Allowance, Control, send
 from towline.transfer.events import Failed, Finished, OnEvent, Progress, Ready
 from towline.transfer.files import FileSink, MemorySink, Sink
 from towline.transfer.incoming import Incoming, Stage
+from towline.transfer.reach import name_of, origin_of
+from towline.transfer.receivers import open_ports, open_receiver, targets_at
 from towline.transfer.record import receiver_record
-from towline.transfer.target import format_address
 from towline.transfer.usage import Usage
-from towline.transmit.live import now_us
+from towline.transmit.lane import now_us
 from towline.wire import Kind, Message
 
 POLLS_PER_WINDOW = 5
@@ -50,12 +52,6 @@ class _Receiving:
         self, interface: str, output: Path, settings: Settings, keep: bool, overwrite: bool, on_event: OnEvent
     ) -> None:
         self._link = find_interface(interface)
-        largest = ETHERNET.largest_payload_bytes(self._link.mtu)
-        if settings.payload_size is not None and settings.payload_size > largest:
-            raise SettingsError(
-                f"a payload of {settings.payload_size} bytes does not fit a frame of {interface} "
-                f"(MTU {self._link.mtu}): at most {largest}"
-            )
         self._output = output
         self._settings = settings
         self._keep = keep
@@ -64,7 +60,7 @@ class _Receiving:
         self._usage = Usage()
         self._door = Door()
         self._strangers = Allowance(STRANGERS_PER_SECOND)
-        self._incoming: dict[tuple[bytes, int], Incoming] = {}  # by address and transfer number
+        self._incoming: dict[tuple[Peer, int], Incoming] = {}  # by whom to answer and transfer number
         self._by_session: dict[int, Incoming] = {}
         self._served = False
         self._told_us = 0
@@ -72,29 +68,30 @@ class _Receiving:
 
     def run(self) -> None:
         """Until the transfer is over, or for ever."""
-        self._control = Control(self._link.name, self._link.mac)
+        ports, notes = open_ports(self._link, self._settings)
+        self._control = Control(ports)
         try:
-            self._xdp = XdpReceiver(self._link, ETHERNET, self._settings)
+            self._receiver = open_receiver(self._link, self._control, self._settings, notes)
             try:
-                self._serve()
+                self._serve(ports)
             except BaseException as error:
                 for incoming in self._incoming.values():
                     if incoming.stage is Stage.RECEIVING:
                         incoming.fail(f"the receiver gave up ({str(error) or type(error).__name__})")
                 raise
             finally:
-                self._xdp.close()
+                self._receiver.close()
         finally:
             self._control.close()
 
-    def _serve(self) -> None:
-        link = self._xdp.link
+    def _serve(self, ports: list[Port]) -> None:
         self._on_event(
             Ready(
                 interface=self._link.name,
-                address=f"{format_address(self._link.mac)}%IF",
-                mode=link.mode,
-                why_not_native=link.why_not_native,
+                targets=targets_at(self._link, ports),
+                levels=tuple(port.level.name for port in ports),
+                mode=self._receiver.xdp_mode,
+                notes=self._receiver.notes,
             )
         )
         while self._keep or not self._served or self._incoming:
@@ -116,7 +113,7 @@ class _Receiving:
         window_bytes = min(one.terms.window * one.terms.payload_size for one in self._incoming.values())
         return min(max(window_bytes / FASTEST_PER_SECOND / POLLS_PER_WINDOW, POLL_LEAST_S), POLL_MOST_S)
 
-    def _step(self, key: tuple[bytes, int], incoming: Incoming) -> bool:
+    def _step(self, key: tuple[Peer, int], incoming: Incoming) -> bool:
         now, before = now_us(), incoming.stage
         try:
             moved = incoming.step(now)
@@ -141,7 +138,7 @@ class _Receiving:
             self._hello(letter)
             return
         incoming = self._by_session.get(message.session)
-        if incoming is None or incoming.address != letter.address:
+        if incoming is None or not is_same(letter.peer, incoming.peer):
             self._stranger(letter)
             return
         try:
@@ -152,82 +149,79 @@ class _Receiving:
 
     def _stranger(self, letter: Letter) -> None:
         """Whoever sends to a session that is no more should know."""
-        if letter.message.kind in (Kind.DATA, Kind.FIN) and self._strangers.take():
-            self._control.send(closing.abort(letter.message.session, "no such session here"), letter.address)
+        if letter.message.kind in (Kind.DATA, Kind.FIN) and letter.peer is not None and self._strangers.take():
+            send(letter.port, closing.abort(letter.message.session, "no such session here"), letter.peer)
 
     def _hello(self, letter: Letter) -> None:
-        hello, address = letter.message, letter.address
+        hello = letter.message
+        origin = origin_of(letter, self._link, self._settings.port)
         try:
-            retry = self._door.retry(hello, address, now_us())
+            reply = self._door.retry(hello, name_of(origin.reply_to), now_us()) or self._welcome(hello, origin)
         except MalformedError:
             return
-        if retry is not None:
-            self._control.send(retry, address)
-            return
-        reply = self._welcome(hello, address)
         if reply is not None:
-            self._control.send(reply, address)
+            send(origin.port, reply, origin.reply_to)
 
-    def _welcome(self, hello: Message, address: bytes) -> Message | None:
+    def _welcome(self, hello: Message, origin: Origin) -> Message | None:
         """ACCEPT or REJECT for a sender that receives at its address; None where it is to ask later."""
-        key = address, hello.fields["transfer"]
+        key = origin.reply_to, hello.fields["transfer"]
         lane = hello.fields["lane"]
         incoming = self._incoming.get(key)
         if incoming is None and not self._keep and (self._served or self._incoming):
             return reject(hello, "the receiver takes one transfer only (--keep takes more), and has it")
+        settings = self._settings
         try:
             terms = agree(
                 hello,
-                largest_payload=self._xdp.largest_payload,
-                window=self._settings.window_most,
-                block_bytes=self._settings.block_size,
-                delivery=self._settings.delivery,
+                largest_payload=origin.level.largest_payload_bytes(self._link.mtu),
+                window=settings.window_most,
+                block_bytes=settings.block_size,
+                delivery=settings.delivery or "direct",
             )
             if incoming is None:
-                incoming = self._begin(hello, address, terms)
+                incoming = self._begin(hello, origin, terms)
                 self._incoming[key] = incoming
             session = next((number for number, one in incoming.lanes.items() if one.lane == lane), None)
             if session is None:
-                session = self._open(incoming, lane, address)
+                session = self._open(incoming, lane, origin)
         except (SettingsError, UnsupportedError) as error:
             return reject(hello, str(error))
         return accept(hello, session, incoming.lanes[session].first_index, incoming.terms)
 
-    def _begin(self, hello: Message, address: bytes, terms: Terms) -> Incoming:
+    def _begin(self, hello: Message, origin: Origin, terms: Terms) -> Incoming:
         sink: Sink = MemorySink()
         if self._settings.sink == "file":
             sink = FileSink(self._output, overwrite=self._overwrite)
         self._usage = Usage()
         return Incoming(
-            address=address,
+            peer=origin.peer,
             lanes=hello.fields["lanes"],
             terms=terms,
             sink=sink,
             timeout_us=self._settings.timeout_s * 1_000_000,
             rtt_us=0,
             now=now_us(),
-            reply=lambda message: self._control.send(message, address),
+            reply=lambda message: send(origin.port, message, origin.reply_to),
         )
 
-    def _open(self, incoming: Incoming, lane: int, address: bytes) -> int:
-        frame = ethernet_frame(self._link.mac, address)
-        session, delivery = self._xdp.open(incoming.terms, frame, self._settings.first_index)
+    def _open(self, incoming: Incoming, lane: int, origin: Origin) -> int:
+        session, delivery = self._receiver.open(incoming.terms, origin, self._settings.first_index)
         incoming.add(session, lane, self._settings.first_index, delivery)
         self._by_session[session] = incoming
         return session
 
     # ---- the end
 
-    def _failed(self, key: tuple[bytes, int], incoming: Incoming, error: TowlineError) -> None:
+    def _failed(self, key: tuple[Peer, int], incoming: Incoming, error: TowlineError) -> None:
         incoming.fail(str(error))
         self._forget(key, incoming)
         if not self._keep:
             raise error
         self._on_event(Failed(name=incoming.name, reason=str(error)))
 
-    def _forget(self, key: tuple[bytes, int], incoming: Incoming) -> None:
+    def _forget(self, key: tuple[Peer, int], incoming: Incoming) -> None:
         for session in incoming.lanes:
-            self._xdp.close_session(session)
+            self._receiver.close_session(session)
             del self._by_session[session]
         del self._incoming[key]
         self._served = True
@@ -243,6 +237,6 @@ class _Receiving:
         )
 
     def _finished(self, incoming: Incoming) -> Finished:
-        record = receiver_record(incoming, self._settings, self._xdp.link.mode)
+        record = receiver_record(incoming, self._settings, self._receiver.xdp_mode)
         path = str(incoming.sink.path) if incoming.sink.path else None
         return Finished(name=incoming.name, path=path, record=record | self._usage.record())

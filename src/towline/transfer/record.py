@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from towline.framing import ETHERNET
 from towline.protocol.opening import Terms
 from towline.settings import Settings
 from towline.transfer.incoming import Incoming
 from towline.transfer.lane import Lane
-from towline.transmit.live import rtt_percentile_us
+from towline.transmit.lane import Transmitter, rtt_percentile_us
 
 
 def sender_record(
@@ -21,19 +20,20 @@ def sender_record(
     terms: Terms,
     settings: Settings,
     file_bytes: int,
-    xdp_mode: str,
+    level: str,
+    transmitter: Transmitter,
     started_us: int,
     finished_us: int,
 ) -> dict[str, Any]:
     """What the sender knows; its clock counts, from the first DATA to DONE."""
     first_us = min(lane.first_sent_us or finished_us for lane in lanes)
     seconds = (finished_us - first_us) / 1e6
-    histogram = np.sum([lane.live.rtt_histogram() for lane in lanes], axis=0)
+    histogram = np.sum([lane.transmit.rtt_histogram() for lane in lanes], axis=0)
     return {
-        "level": ETHERNET.name,
-        "datapath_sender": "ebpf",
-        "transmit": "live",
-        "xdp_mode_sender": xdp_mode,
+        "level": level,
+        "datapath_sender": "socket" if transmitter.xdp_mode is None else "ebpf",
+        "transmit": transmitter.transmit,
+        "xdp_mode_sender": transmitter.xdp_mode,
         "payload_size": terms.payload_size,
         "ack_every": terms.ack_every,
         "window": terms.window,
@@ -41,20 +41,22 @@ def sender_record(
         "pipelining": settings.pipelining,
         "lanes": len(lanes),
         "checksum": settings.checksum,
+        "redundancy": settings.redundancy,
+        "pace": settings.pace,
         "file_bytes": file_bytes,
         "seconds": seconds,
         "total_seconds": (finished_us - started_us) / 1e6,
         "goodput_gbps": file_bytes * 8 / 1e9 / seconds if seconds else None,
-        "packets_sent": sum(lane.live.counters()["sent"] for lane in lanes),
+        "packets_sent": sum(lane.transmit.counters()["sent"] for lane in lanes),
         "packets": sum(lane.rules.packets for lane in lanes),
         "retransmissions": sum(lane.rules.retransmissions for lane in lanes),
-        "redundant_copies": 0,
+        "redundant_copies": sum(lane.rules.redundant_copies for lane in lanes),
         "rtt_us_p50": rtt_percentile_us(histogram, 50),
         "rtt_us_p99": rtt_percentile_us(histogram, 99),
     }
 
 
-def receiver_record(incoming: Incoming, settings: Settings, xdp_mode: str) -> dict[str, Any]:
+def receiver_record(incoming: Incoming, settings: Settings, xdp_mode: str | None) -> dict[str, Any]:
     """What the receiver knows: what became of every packet, by cause."""
     lanes = list(incoming.lanes.values())
 
@@ -62,8 +64,8 @@ def receiver_record(incoming: Incoming, settings: Settings, xdp_mode: str) -> di
         return sum(lane.counters[name] for lane in lanes)
 
     return {
-        "datapath_receiver": "ebpf",
-        "delivery": incoming.terms.delivery,
+        "datapath_receiver": "socket" if xdp_mode is None else "ebpf",
+        "delivery": None if xdp_mode is None else incoming.terms.delivery,
         "xdp_mode_receiver": xdp_mode,
         "ring_size": settings.ring_size if incoming.terms.delivery == "ring" else None,
         "useless_retransmissions": total("useless"),

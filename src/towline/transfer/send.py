@@ -16,29 +16,28 @@ from towline.errors import (
     StalledError,
     UnconfirmedError,
 )
-from towline.framing import ETHERNET, ethernet_frame
-from towline.kernel.link import Interface, interface
 from towline.protocol import closing
 from towline.protocol.closing import CLOSES, Farewell, Liveness
 from towline.protocol.loss import RoundTrip
 from towline.protocol.opening import Accepted, Caller, Offer, Terms
+from towline.protocol.pacing import Pace
 from towline.protocol.sender import LaneSender
 from towline.settings import NEAR_WINDOW, Settings
+from towline.sockets.inbox import is_same
 from towline.transfer.control import Control
+from towline.transfer.control import send as send_message
 from towline.transfer.events import Finished, OnEvent, Progress, Started
 from towline.transfer.files import FileSource, RandomSource, Source
 from towline.transfer.lane import Lane
+from towline.transfer.reach import Reach, reach
 from towline.transfer.record import sender_record
 from towline.transfer.stream import Entry, OutgoingStream
-from towline.transfer.target import Target, format_address, parse_target
+from towline.transfer.target import parse_target
+from towline.transfer.transmitters import hears_by_xdp, open_transmitter
 from towline.transfer.usage import Usage
-from towline.transmit.live import (
-    BURST_MOST,
-    LiveTransmitter,
-    now_us,
-    prepare,
-    require_live_frames,
-)
+from towline.transmit.flow import packet_bytes
+from towline.transmit.lane import BURST_MOST, Transmitter, now_us
+from towline.transmit.xdp import prepare
 from towline.wire import Kind, Message, reason_untrusted
 
 PROGRESS_S = 0.1
@@ -46,30 +45,33 @@ LISTEN_S = 0.05
 
 
 def send(source: Path | int, target: str, settings: Settings, *, on_event: OnEvent, seed: int = 0) -> None:
-    """Send a file, or so many random bytes, to MAC%IF; returns when the receiver has confirmed it.
+    """Send a file, or so many random bytes, to MAC%IF or a host; returns when the receiver has confirmed it.
 
     Raises TowlineError: NoReceiverError, PeerError, StalledError, UnconfirmedError (everything was sent, the
     confirmation never came), FileError, SettingsError, and what the kernel room raises.
     """
-    where = parse_target(target)
-    link = interface(where.interface)
-    payload_size = _payload_size(settings, link)
-    prepare(settings)
-    opened = RandomSource(source, seed) if isinstance(source, int) else FileSource(source)
-    control = Control(link.name, link.mac)
+    way = reach(parse_target(target, settings.level), settings)
+    control = Control([way.port])
+    opened: Source | None = None
     try:
-        _Sending(opened, where, link, control, payload_size, settings, on_event).run()
+        payload_size = _payload_size(settings, way)
+        if settings.datapath_sender == "ebpf":
+            prepare(settings)
+        opened = RandomSource(source, seed) if isinstance(source, int) else FileSource(source)
+        _Sending(opened, target, way, control, payload_size, settings, on_event).run()
     finally:
         control.close()
-        opened.close()
+        if opened is not None:
+            opened.close()
 
 
-def _payload_size(settings: Settings, link: Interface) -> int:
-    largest = ETHERNET.largest_payload_bytes(link.mtu)
+def _payload_size(settings: Settings, way: Reach) -> int:
+    level, link = way.level, way.interface
+    largest = level.largest_payload_bytes(link.mtu)
     if settings.payload_size is not None and settings.payload_size > largest:
         raise SettingsError(
-            f"a payload of {settings.payload_size} bytes does not fit a frame of {link.name} (MTU {link.mtu}): "
-            f"at most {largest}, or raise the MTU to {ETHERNET.mtu_for(settings.payload_size)}"
+            f"a payload of {settings.payload_size} bytes does not fit a frame of {link.name} (MTU {link.mtu}) at level "
+            f"{level.name}: at most {largest}, or raise the MTU to {level.mtu_for(settings.payload_size)}"
         )
     return settings.payload_size or largest
 
@@ -80,8 +82,8 @@ class _Sending:
     def __init__(
         self,
         source: Source,
-        target: Target,
-        link: Interface,
+        target: str,
+        way: Reach,
         control: Control,
         payload_size: int,
         settings: Settings,
@@ -89,7 +91,7 @@ class _Sending:
     ) -> None:
         self._source = source
         self._target = target
-        self._link = link
+        self._way = way
         self._control = control
         self._payload_size = payload_size
         self._settings = settings
@@ -111,16 +113,12 @@ class _Sending:
             mtime_ns=self._source.mtime_ns,
         )
         self._stream = OutgoingStream(entry, self._source, terms.block_bytes)
-        frames = (
-            ethernet_frame(self._target.address, self._link.mac),
-            ethernet_frame(self._link.mac, self._target.address),
-        )
         try:
-            require_live_frames(self._link)  # now: a veth can once its peer has a program
-            transmitter = LiveTransmitter(self._link, ETHERNET, accepted, frames, self._settings)
+            transmitter = open_transmitter(self._way, self._control, accepted, self._settings)
         except BaseException:
             self._abort(accepted, "the sender could not begin")
             raise
+        self._control.others_pump = transmitter.xdp_mode is None
         try:
             self._begin(accepted, transmitter, rtt_us)
             self._transfer()
@@ -136,6 +134,9 @@ class _Sending:
                 lane.join()
             transmitter.close()
 
+    def _say(self, message: Message) -> None:
+        send_message(self._way.port, message, self._way.peer)
+
     # ---- the handshake
 
     def _handshake(self) -> tuple[list[Accepted], int]:
@@ -146,53 +147,59 @@ class _Sending:
             payload_size=self._payload_size,
             ack_every=settings.ack_every,
             window=settings.window_most,
-            address=self._link.mac,
+            address=self._way.interface.mac or bytes(6),
+            by_socket=not hears_by_xdp(self._way.interface, settings),
         )
         caller = Caller(offer, now_us(), near_window=None if settings.window else NEAR_WINDOW)
         give_up = time.monotonic() + settings.timeout_s
         while not caller.done:
             now = now_us()
             for message in caller.next(now):
-                self._control.send(message, self._target.address)
+                self._say(message)
             if time.monotonic() > give_up:
-                raise NoReceiverError(str(self._target), settings.timeout_s)
+                raise NoReceiverError(self._target, settings.timeout_s)
             for letter in self._control.receive(max(0.0, (caller.next_wakeup() - now_us()) / 1e6)):
-                if letter.address == self._target.address:
+                if is_same(letter.peer, self._way.peer):
                     caller.heard(letter.message, now_us())
         return [caller.accepted[lane] for lane in range(settings.lanes)], caller.rtt_us
 
-    def _begin(self, accepted: list[Accepted], transmitter: LiveTransmitter, rtt_us: int) -> None:
-        for number, (one, live) in enumerate(zip(accepted, transmitter.lanes, strict=True)):
+    def _begin(self, accepted: list[Accepted], transmitter: Transmitter, rtt_us: int) -> None:
+        settings = self._settings
+        frame_bytes = self._way.level.frame_bytes + packet_bytes(self._payload_size)
+        for number, (one, transmit) in enumerate(zip(accepted, transmitter.lanes, strict=True)):
             rules = LaneSender(
                 first=one.first_index,
                 window=one.terms.window,
                 ack_every=one.terms.ack_every,
-                pipelining=self._settings.pipelining,
+                pipelining=settings.pipelining,
                 burst=BURST_MOST,
-                checksum=self._settings.checksum,
+                checksum=settings.checksum,
                 rtt=RoundTrip.guess(rtt_us),
                 now=now_us(),
+                pace=Pace(bits_per_second=settings.pace / len(accepted)) if settings.pace else None,
+                redundancy=settings.redundancy,
+                frame_bytes=frame_bytes,
             )
             self._lanes[one.session] = Lane(
                 number=number,
                 rules=rules,
-                live=live,
+                transmit=transmit,
                 stream=self._stream,
                 farewell=Farewell(one.session),
-                send_control=lambda message: self._control.send(message, self._target.address),
+                send_control=self._say,
                 fill_ahead=len(accepted) < len(os.sched_getaffinity(0)),
             )
-        mode = transmitter.link.mode
-        notes = (transmitter.link.why_not_native,) if transmitter.link.why_not_native else ()
         self._on_event(
             Started(
                 name=self._source.name,
-                peer=format_address(self._target.address),
+                peer=self._target,
                 file_bytes=self._source.size_bytes,
                 payload_size=self._payload_size,
                 lanes=len(accepted),
-                mode=mode,
-                notes=notes,
+                level=self._way.level.name,
+                transmit=transmitter.transmit,
+                mode=transmitter.xdp_mode,
+                notes=transmitter.notes,
             )
         )
         for lane in self._lanes.values():
@@ -205,7 +212,7 @@ class _Sending:
         began = told = time.monotonic()
         while self._finished_us is None:
             for letter in self._control.receive(LISTEN_S):
-                if letter.address == self._target.address:
+                if is_same(letter.peer, self._way.peer):
                     self._heed(letter.message, liveness)
             now, seconds = now_us(), time.monotonic()
             self._watch(liveness, now)
@@ -238,7 +245,7 @@ class _Sending:
                 raise IntegrityError("the receiver's digest of the whole is another than ours")
             for session in self._lanes:
                 for _ in range(CLOSES):
-                    self._control.send(closing.close(session), self._target.address)
+                    self._say(closing.close(session))
 
     def _watch(self, liveness: Liveness, now: int) -> None:
         for lane in self._lanes.values():
@@ -259,12 +266,12 @@ class _Sending:
     def _abort(self, accepted: list[Accepted], reason: str) -> None:
         if self._finished_us is None:
             for one in accepted:
-                self._control.send(closing.abort(one.session, reason), self._target.address)
+                self._say(closing.abort(one.session, reason))
 
     # ---- what is told
 
     def _drained_bytes(self) -> int:
-        window = next(iter(self._lanes.values())).live.slots.window
+        window = next(iter(self._lanes.values())).transmit.slots.window
         packets = sum(lane.rules.limit - window - lane.rules.first for lane in self._lanes.values())
         return min(packets * self._payload_size, self._source.size_bytes)
 
@@ -276,14 +283,15 @@ class _Sending:
         done = size if self._finished_us is not None else self._drained_bytes()
         return Progress(done_bytes=done, total_bytes=size, seconds=seconds)
 
-    def _finished(self, terms: Terms, transmitter: LiveTransmitter, started_us: int) -> Finished:
+    def _finished(self, terms: Terms, transmitter: Transmitter, started_us: int) -> Finished:
         assert self._finished_us is not None
         record = sender_record(
             lanes=list(self._lanes.values()),
             terms=terms,
             settings=self._settings,
             file_bytes=self._source.size_bytes,
-            xdp_mode=transmitter.link.mode,
+            level=self._way.level.name,
+            transmitter=transmitter,
             started_us=started_us,
             finished_us=self._finished_us,
         )

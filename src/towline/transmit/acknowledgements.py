@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One lane's acknowledgements as XDP leaves them: in shared memory (delivery direct) or in a ring buffer (ring)."""
+"""One lane's acknowledgements: as XDP leaves them in memory or in a ring buffer, or as they come in at a socket."""
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towline.kernel.memory import Ring
+from towline.protocol.acknowledgement import COUNTERS, NEVER_US, AcknowledgementState
 from towline.protocol.sender import Acknowledged
 from towline.protocol.window import NO_INDICES, Indices, clear_bits, run_length, unwrap, unwrap_all, word_numbers
-from towline.wire import Flag, Kind
+from towline.sockets.inbox import Inbox
+from towline.wire import INDEX_MASK, Flag, Kind
 
-NEVER_US = -(1 << 62)
 NO_STAMPS = np.empty(0, np.uint32)
 BATCH_RECORDS = 16384
+BATCHES_MOST = 16  # taken from a socket in a row, before something is sent again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,19 @@ class SharedAcknowledgements:
         self._state = state
         self._window = window
         self._last = {"base": first_index, "highest": first_index, "limit": first_index + window}
+
+    def expect(self, sent_end: int) -> None:
+        """Every index below may be spoken of from here on."""
+        self._state["sent_end"] = sent_end & INDEX_MASK
+
+    def counters(self) -> dict[str, int]:
+        """What XDP heard, by kind and cause."""
+        return {name: int(self._state[name]) for name in COUNTERS}
+
+    def rtt_histogram(self) -> NDArray[np.uint32]:
+        """Round-trip samples by bucket of `rtt_bucket` (acknowledged.h)."""
+        histogram: NDArray[np.uint32] = self._state["rtt_histogram"].copy()
+        return histogram
 
     def hear(self, now_us: int) -> Heard:
         """The state as it stands."""
@@ -130,3 +146,37 @@ class RingAcknowledgements(SharedAcknowledgements):
         self._placed_above = bool(self._placed.any())
         self._front += length
         return records[~acks]
+
+
+class SocketAcknowledgements:
+    """Whichever lane looks takes what is there from the socket, for itself and for the others."""
+
+    def __init__(self, state: AcknowledgementState, inbox: Inbox) -> None:
+        self._state = state
+        self._inbox = inbox
+        self._lock = threading.Lock()
+
+    def take(self, packets: NDArray[np.uint8], lengths: NDArray[np.int64], now_us: int) -> None:
+        """A batch of ACKs; from any lane's thread."""
+        with self._lock:
+            self._state.take(packets, lengths, now_us)
+
+    def expect(self, sent_end: int) -> None:
+        """Every index below may be spoken of from here on."""
+        self._state.sent_end = sent_end
+
+    def hear(self, now_us: int) -> Heard:
+        """The state as it stands."""
+        for _ in range(BATCHES_MOST):
+            if not self._inbox.pump():
+                break
+        with self._lock:
+            return Heard(known=self._state.snapshot(now_us))
+
+    def counters(self) -> dict[str, int]:
+        """What was heard, by kind and cause."""
+        return self._state.counters()
+
+    def rtt_histogram(self) -> NDArray[np.uint32]:
+        """Round-trip samples by bucket of `rtt_bucket` (acknowledged.h)."""
+        return self._state.rtt_histogram

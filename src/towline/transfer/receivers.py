@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a receiving process listens with: sockets at each level, and XDP or, where that cannot be had, the sockets."""
+
+from __future__ import annotations
+
+import socket
+
+from towline.delivery import Receiver
+from towline.delivery.socket import SocketReceiver
+from towline.delivery.xdp import XdpReceiver
+from towline.errors import FileError, PermissionsError, SettingsError, TowlineError, UnsupportedError
+from towline.kernel.link import Interface
+from towline.kernel.route import addresses_of
+from towline.settings import Settings
+from towline.sockets.port import Port
+from towline.transfer.control import Control
+from towline.transfer.reach import levels_of, numbers_of, port_at
+from towline.transfer.target import format_address
+from towline.transfer.transmitters import REFUSALS
+
+
+def open_ports(link: Interface, settings: Settings) -> tuple[list[Port], tuple[str, ...]]:
+    """A socket at each level, and notes on the levels that cannot be served here.
+
+    Raises what went wrong where no level can be served, or the one that was asked for cannot.
+    """
+    if not link.is_up:
+        raise FileError(link.name, f"is down: bring it up with `ip link set dev {link.name} up`")
+    ports: list[Port] = []
+    errors: dict[str, TowlineError] = {}
+    for level in levels_of(settings):
+        try:
+            ports.append(port_at(level, link, settings, number=settings.port))
+        except (UnsupportedError, PermissionsError, SettingsError) as error:
+            errors[level.name] = error
+    if not ports:
+        raise next(iter(errors.values()))
+    return ports, tuple(f"level {name} is not served: {error}" for name, error in errors.items())
+
+
+def open_receiver(link: Interface, control: Control, settings: Settings, notes: tuple[str, ...]) -> Receiver:
+    """What takes the packets; `notes` is what is to be told before its own."""
+    if settings.datapath_receiver == "ebpf":
+        levels = [inbox.port.level for inbox in control.inboxes]
+        try:
+            receiver = XdpReceiver(link, levels, numbers_of(settings), settings.port, settings)
+        except REFUSALS as error:
+            if settings.clang_flags_receiver or settings.xdp_mode or settings.delivery:
+                raise
+            notes = (*notes, f"no eBPF: {error}")
+        else:
+            receiver.notes = (*notes, *receiver.notes)
+            return receiver
+    return SocketReceiver(control.inbox_of, notes=notes)
+
+
+def targets_at(link: Interface, ports: list[Port]) -> tuple[str, ...]:
+    """What a sender types to reach an interface."""
+    families = {port.level.family for port in ports}
+    found = [f"{format_address(link.mac)}%IF"] if socket.AF_PACKET in families and link.mac else []
+    return (*found, *(text for family, text in addresses_of(link.index) if family in families))

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which transmitter a transfer gets: the fastest that works here, or the one that was asked for; never silently."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from towline.errors import CompileError, LoadError, PermissionsError, UnsupportedError
+from towline.kernel.link import Interface, xdp_holder
+from towline.kernel.memory import Map
+from towline.protocol.opening import Accepted
+from towline.settings import Settings
+from towline.slots import Slots
+from towline.sockets.packet import PacketPort
+from towline.sockets.port import Port
+from towline.transfer.control import Control
+from towline.transfer.reach import Reach, numbers_of
+from towline.transmit.flow import BATCH_MOST, FlowBursts, packet_bytes
+from towline.transmit.lane import Bursts, Transmitter
+from towline.transmit.socket import SocketTransmitter
+from towline.transmit.xdp import Way, XdpTransmitter
+
+# What says that XDP cannot be had here; with flags of the user's own, what they did is the answer.
+REFUSALS = (UnsupportedError, PermissionsError, LoadError, CompileError)
+
+
+def hears_by_xdp(link: Interface, settings: Settings) -> bool:
+    """Whether a program in the driver will hear the acknowledgements, as far as it can be told beforehand."""
+    if settings.datapath_sender == "socket" or settings.xdp_mode == "generic" or xdp_holder(link.index):
+        return False
+    try:
+        Map.create_array("towline_probe", 8).close()
+    except PermissionsError:
+        return False
+    return True
+
+
+def open_transmitter(way: Reach, control: Control, accepted: list[Accepted], settings: Settings) -> Transmitter:
+    """The transmitter of a transfer, with one lane per session."""
+    if settings.datapath_sender == "socket":
+        return _by_socket(way, control, accepted, settings, ())
+    try:
+        return _by_xdp(way, accepted, settings)
+    except REFUSALS as error:
+        if settings.transmit == "live" or settings.clang_flags_sender or settings.xdp_mode:
+            raise
+        return _by_socket(way, control, accepted, settings, (f"no eBPF: {error}",))
+
+
+def _by_xdp(way: Reach, accepted: list[Accepted], settings: Settings) -> Transmitter:
+    frames = Way(interface=way.interface, level=way.level, ends=way.ends(), numbers=numbers_of(settings))
+    notes: tuple[str, ...] = ()
+    if settings.transmit in (None, "live"):
+        try:
+            return XdpTransmitter(frames, accepted, settings)
+        except UnsupportedError as error:
+            if settings.transmit == "live":
+                raise
+            notes = (f"no live frames: {error}",)
+    how, bursts = _bursts(way, accepted, settings)
+    transmitter = XdpTransmitter(frames, accepted, settings, transmit=how, bursts=bursts)
+    transmitter.notes = (*notes, *transmitter.notes)
+    return transmitter
+
+
+def _by_socket(
+    way: Reach, control: Control, accepted: list[Accepted], settings: Settings, notes: tuple[str, ...]
+) -> Transmitter:
+    how, bursts = _bursts(way, accepted, settings)
+    peer = way.peer if way.level.names_source else None
+    inbox = control.inbox_of(way.port)
+    return SocketTransmitter(accepted, inbox, peer, transmit=how, bursts=bursts, notes=notes)
+
+
+def _bursts(way: Reach, accepted: list[Accepted], settings: Settings) -> tuple[str, Callable[[int, Slots], Bursts]]:
+    """How packets leave through a socket, and what makes a lane's."""
+    how = settings.transmit or ("udp" if way.level.has_ports else "packet")
+    if how == "udp" and not way.level.has_ports:
+        raise UnsupportedError(f"--transmit udp at level {way.level.name}", "level udp6 or udp4")
+    port: Port = way.port
+    ends = None
+    if how == "packet":
+        ends = way.ends()
+        if not isinstance(port, PacketPort):
+            number = ends.source_port
+            port = PacketPort(way.interface.name, ends.source_mac, way.level, numbers_of(settings), port=number)
+
+    def make(number: int, slots: Slots) -> Bursts:
+        flow = port.flow(way.peer, BATCH_MOST, packet_bytes(slots.payload_size), ends=ends)
+        return FlowBursts(session=accepted[number].session, slots=slots, flow=flow)
+
+    return how, make
