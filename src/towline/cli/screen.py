@@ -171,6 +171,7 @@ def demo_table(record: Mapping[str, Any], title: str) -> Table:
         ("round trip, median", micros),
         ("CPU, whole machine", _number(record, "cpu_seconds", ".2f", " s")),
         ("CPU for a GiB", _number(record, "cpu_seconds_per_gib", ".2f", " s")),
+        ("level", str(record.get("level") or "-")),
         ("delivery", str(record.get("delivery") or "-")),
         ("mode, sender / receiver", _modes(record)),
     ):
@@ -184,6 +185,8 @@ def runs_table(records: Sequence[Mapping[str, Any]]) -> Table:
     first = records[0]
     shared = (
         _number(first, "file_bytes", ",", " bytes"),
+        f"level {first.get('level') or '-'}",
+        f"datapath {first.get('datapath_sender') or '-'} / {first.get('datapath_receiver') or '-'}",
         f"delivery {first.get('delivery') or '-'}",
         _number(first, "lanes", "d", " lane(s)"),
         f"payload {_number(first, 'payload_size', 'd')}",

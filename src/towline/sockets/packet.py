@@ -8,22 +8,18 @@ import fcntl
 import os
 import socket
 import struct
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from towline.errors import FileError
-from towline.framing import ETHERNET_BYTES, Ends, Level, Numbers, seal_frames, write_frame
-from towline.sockets.batches import MESSAGE, PIECE, Arrivals, addresses, send_messages
+from towline.framing import ETHERNET_BYTES, Ends, Level, Numbers
+from towline.sockets.batches import Arrivals
 from towline.sockets.filters import attach_deaf, attach_filter, frame_demands
 from towline.sockets.opening import bind_to_interface, enlarge_buffers, require_up, told
+from towline.sockets.packet_flow import PacketExit, PacketFlow, gone
 from towline.sockets.port import Batch, Peer
 from towline.sockets.ring import Ring
 from towline.sockets.segments import Cutter
-from towline.wire import payload_sums
 
-PATIENCE_S = 0.005
 BATCH_MESSAGES = 256
 _LARGEST_ROW_BYTES = 9216  # an interface with a larger MTU (lo) seldom sends so much at once
 _LARGEST_MESSAGE_BYTES = 1 << 16
@@ -52,14 +48,14 @@ class PacketPort:
         Raises PermissionsError, FileError for an interface that is down or missing, SettingsError for a taken port.
         """
         self.level = level
-        self.refused = 0
         self._overflowed = 0
         self._mac = mac
         self._numbers = numbers
         self._opened: list[socket.socket] = []
+        self._exit = PacketExit(interface, level, numbers)
         try:
             with told("a packet socket", interface=interface, capabilities="CAP_NET_RAW"):
-                self._in, self._out = self._packet_socket(), self._packet_socket()
+                self._in = self._packet_socket()
             self.port = self._hold(interface, port)
             with told("a packet socket", interface=interface, capabilities="CAP_NET_RAW"):
                 self._open(interface)
@@ -73,6 +69,11 @@ class PacketPort:
     def malformed(self) -> int:
         """Packets left out."""
         return self._cutter.malformed
+
+    @property
+    def refused(self) -> int:
+        """Packets that the system did not want to send."""
+        return self._exit.refused
 
     def fileno(self) -> int:
         """Of the socket that receives."""
@@ -104,7 +105,7 @@ class PacketPort:
 
     def flow(self, peer: Peer, most_packets: int, width: int, ends: Ends | None = None) -> PacketFlow:
         """See Port. Without `ends`, frames go to the peer from our own address and port."""
-        return PacketFlow(self, ends or self._ends(peer), most_packets, width)
+        return self._exit.flow(ends or self._ends(peer), most_packets, width)
 
     def overflowed(self) -> int:
         """See Port."""
@@ -116,6 +117,7 @@ class PacketPort:
         """Close all sockets."""
         for opened in self._opened:
             opened.close()
+        self._exit.close()
 
     def _packet_socket(self) -> socket.socket:
         opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # hears nothing until it is bound
@@ -155,7 +157,6 @@ class PacketPort:
         if not protocol:
             self._in.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
         self._in.bind((interface, protocol or _ALL_PROTOCOLS))
-        self._out.bind((interface, 0))
         if level.name == "raw":  # a real interface hides what is addressed to others
             wish = _MEMBERSHIP.pack(socket.if_nametoindex(interface), _PROMISCUOUS, 0, b"")
             self._in.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, wish)
@@ -177,16 +178,16 @@ class PacketPort:
         except OSError as error:
             if error.errno == errno.ENETDOWN:  # told once when the link goes down
                 return 0
-            raise _gone(error) from error
+            raise gone(error) from error
 
     def _check(self) -> None:
         """Take the socket's error, or poll would say for ever that there is something to read."""
         try:
             number = self._in.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         except OSError as error:
-            raise _gone(error) from error
+            raise gone(error) from error
         if number not in (0, errno.ENETDOWN):
-            raise _gone(OSError(number, os.strerror(number)))
+            raise gone(OSError(number, os.strerror(number)))
 
     def _peer(self, message: int) -> Peer | None:
         frame = self._arrivals.rows[message, : self.level.frame_bytes].tobytes()
@@ -213,62 +214,7 @@ class PacketPort:
         )
 
 
-class PacketFlow:
-    """Frames to one peer; see Flow. The frame stands in front of each row, so that one piece holds both.
-
-    Frames shorter than 60 bytes are left to the driver, which knows whether its wire wants them longer.
-    """
-
-    def __init__(self, port: PacketPort, ends: Ends, most_packets: int, width: int) -> None:
-        level = port.level
-        frame = write_frame(level, ends, port._numbers)
-        room = -(-len(frame) // 16) * 16  # the header is aligned, as numpy likes it
-        memory = np.zeros((most_packets, -(-(room + width) // 64) * 64), np.uint8)
-        memory[:, room - len(frame) : room] = np.frombuffer(frame, np.uint8)
-        self.packets = memory[:, room : room + width]
-        self.how = "sendmmsg"
-        self.patience_s = PATIENCE_S
-        self._port = port
-        self._frames = memory[:, room - len(frame) : room]
-        self._sealed = np.zeros(most_packets, np.int64)
-        self._pieces = np.zeros(most_packets, PIECE)
-        self._pieces["base"] = addresses(self._frames) if len(frame) else addresses(self.packets)
-        self._messages = np.zeros(most_packets, MESSAGE)
-        self._messages["pieces"] = addresses(self._pieces)
-        self._messages["count"] = 1
-
-    def send(self, count: int, lengths: NDArray[Any] | int) -> int:
-        """See Flow. Raises FileError where the interface has gone."""
-        sizes = np.broadcast_to(np.asarray(lengths, np.int64), (count,))
-        self._seal(count, sizes)
-        self._pieces["bytes"][:count] = sizes + self._frames.shape[1]
-        try:
-            sent = send_messages(self._port._out.fileno(), self._messages, count, patience_s=self.patience_s)
-        except OSError as error:
-            raise _gone(error) from error
-        self._port.refused += sent.refused
-        return sent.done
-
-    def _seal(self, count: int, sizes: NDArray[np.int64]) -> None:
-        level = self._port.level
-        if level.family == socket.AF_PACKET or not count:
-            return
-        if level.has_ports:
-            sums = np.zeros(count, np.uint64)
-            for size in np.unique(sizes).tolist():  # one, as a rule: the last packet of a block may be shorter
-                rows = slice(0, count) if (sizes == size).all() else sizes == size
-                sums[rows] = payload_sums(self.packets[:count][rows, :size])
-            seal_frames(level, self._frames[:count], sizes, sums)
-        elif (self._sealed[:count] != sizes).any():
-            seal_frames(level, self._frames[:count], sizes)
-            self._sealed[:count] = sizes
-
-
 def _mtu(opened: socket.socket, interface: str) -> int:
     # /sys may show another namespace than the one that this thread is in.
     answer = fcntl.ioctl(opened.fileno(), _SIOCGIFMTU, _MTU_REQUEST.pack(interface.encode(), 0))
     return int(_MTU_REQUEST.unpack(answer)[1])
-
-
-def _gone(error: OSError) -> FileError:
-    return FileError("the interface", f"{error.strerror}: is it still there?")

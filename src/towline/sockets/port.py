@@ -67,7 +67,11 @@ class Port(Protocol):
 
     level: Level
     port: int  # our UDP port, 0 where the level has none
-    refused: int  # packets that the system did not want to send
+
+    @property
+    def refused(self) -> int:
+        """Packets that the system did not want to send."""
+        ...
 
     @property
     def malformed(self) -> int:

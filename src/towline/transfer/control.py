@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import selectors
 import time
+from contextlib import ExitStack, closing
 
 from towline.sockets.inbox import Inbox, Letter
+from towline.sockets.packet_flow import PacketExit
 from towline.sockets.port import Peer, Port
 from towline.wire import Message, encode
 
@@ -20,8 +22,10 @@ class Control:
     def __init__(self, ports: list[Port]) -> None:
         self.inboxes = [Inbox(port) for port in ports]
         self.others_pump = False  # lanes take from the ports: here one waits for letters only
-        self._selector = selectors.DefaultSelector()
+        self._held = ExitStack()
+        self._selector = self._held.enter_context(selectors.DefaultSelector())
         for inbox in self.inboxes:
+            self._held.enter_context(closing(inbox.port))
             self._selector.register(inbox.port.fileno(), selectors.EVENT_READ, inbox)
 
     def inbox_of(self, port: Port) -> Inbox:
@@ -44,10 +48,12 @@ class Control:
         return sum(inbox.malformed for inbox in self.inboxes)
 
     def close(self) -> None:
-        """Close the ports."""
-        self._selector.close()
-        for inbox in self.inboxes:
-            inbox.port.close()
+        """Close the ports, and what else was opened for the transfer."""
+        self._held.close()
+
+    def hold(self, opened: PacketExit) -> None:
+        """A socket that is closed with the ports."""
+        self._held.enter_context(closing(opened))
 
     def _wait_for_letters(self, timeout_s: float) -> list[Letter]:
         deadline = time.monotonic() + timeout_s

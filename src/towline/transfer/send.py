@@ -54,6 +54,8 @@ def send(source: Path | int, target: str, settings: Settings, *, on_event: OnEve
     control = Control([way.port])
     opened: Source | None = None
     try:
+        if settings.transmit == "udp" and not way.level.has_ports:
+            raise SettingsError(f"--transmit udp needs level udp6 or udp4, not {way.level.name}")
         payload_size = _payload_size(settings, way)
         if settings.datapath_sender == "ebpf":
             prepare(settings)

@@ -11,8 +11,8 @@ from towline.kernel.memory import Map
 from towline.protocol.opening import Accepted
 from towline.settings import Settings
 from towline.slots import Slots
-from towline.sockets.packet import PacketPort
-from towline.sockets.port import Port
+from towline.sockets.packet_flow import PacketExit
+from towline.sockets.port import Flow
 from towline.transfer.control import Control
 from towline.transfer.reach import Reach, numbers_of
 from towline.transmit.flow import BATCH_MOST, FlowBursts, packet_bytes
@@ -40,14 +40,14 @@ def open_transmitter(way: Reach, control: Control, accepted: list[Accepted], set
     if settings.datapath_sender == "socket":
         return _by_socket(way, control, accepted, settings, ())
     try:
-        return _by_xdp(way, accepted, settings)
+        return _by_xdp(way, control, accepted, settings)
     except REFUSALS as error:
         if settings.transmit == "live" or settings.clang_flags_sender or settings.xdp_mode:
             raise
         return _by_socket(way, control, accepted, settings, (f"no eBPF: {error}",))
 
 
-def _by_xdp(way: Reach, accepted: list[Accepted], settings: Settings) -> Transmitter:
+def _by_xdp(way: Reach, control: Control, accepted: list[Accepted], settings: Settings) -> Transmitter:
     frames = Way(interface=way.interface, level=way.level, ends=way.ends(), numbers=numbers_of(settings))
     notes: tuple[str, ...] = ()
     if settings.transmit in (None, "live"):
@@ -57,7 +57,7 @@ def _by_xdp(way: Reach, accepted: list[Accepted], settings: Settings) -> Transmi
             if settings.transmit == "live":
                 raise
             notes = (f"no live frames: {error}",)
-    how, bursts = _bursts(way, accepted, settings)
+    how, bursts = _bursts(way, control, accepted, settings)
     transmitter = XdpTransmitter(frames, accepted, settings, transmit=how, bursts=bursts)
     transmitter.notes = (*notes, *transmitter.notes)
     return transmitter
@@ -66,27 +66,27 @@ def _by_xdp(way: Reach, accepted: list[Accepted], settings: Settings) -> Transmi
 def _by_socket(
     way: Reach, control: Control, accepted: list[Accepted], settings: Settings, notes: tuple[str, ...]
 ) -> Transmitter:
-    how, bursts = _bursts(way, accepted, settings)
+    how, bursts = _bursts(way, control, accepted, settings)
     peer = way.peer if way.level.names_source else None
     inbox = control.inbox_of(way.port)
     return SocketTransmitter(accepted, inbox, peer, transmit=how, bursts=bursts, notes=notes)
 
 
-def _bursts(way: Reach, accepted: list[Accepted], settings: Settings) -> tuple[str, Callable[[int, Slots], Bursts]]:
+def _bursts(
+    way: Reach, control: Control, accepted: list[Accepted], settings: Settings
+) -> tuple[str, Callable[[int, Slots], Bursts]]:
     """How packets leave through a socket, and what makes a lane's."""
     how = settings.transmit or ("udp" if way.level.has_ports else "packet")
-    if how == "udp" and not way.level.has_ports:
-        raise UnsupportedError(f"--transmit udp at level {way.level.name}", "level udp6 or udp4")
-    port: Port = way.port
-    ends = None
-    if how == "packet":
-        ends = way.ends()
-        if not isinstance(port, PacketPort):
-            number = ends.source_port
-            port = PacketPort(way.interface.name, ends.source_mac, way.level, numbers_of(settings), port=number)
+    exit_ = PacketExit(way.interface.name, way.level, numbers_of(settings)) if how == "packet" else None
+    if exit_ is not None:
+        control.hold(exit_)
 
     def make(number: int, slots: Slots) -> Bursts:
-        flow = port.flow(way.peer, BATCH_MOST, packet_bytes(slots.payload_size), ends=ends)
+        width = packet_bytes(slots.payload_size)
+        if exit_ is not None:
+            flow: Flow = exit_.flow(way.ends(), BATCH_MOST, width)
+        else:
+            flow = way.port.flow(way.peer, BATCH_MOST, width)
         return FlowBursts(session=accepted[number].session, slots=slots, flow=flow)
 
     return how, make
