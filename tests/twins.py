@@ -313,7 +313,7 @@ class Acknowledgements:
 
     def _acknowledged(self, ack: Cumulative, now: int) -> None:
         base = ack.base
-        if before(self.sent_end, ack.highest) or before(ack.highest, base):
+        if before(self.sent_end, ack.highest) or before(self.sent_end, base) or before(ack.highest, base):
             self.impossible += 1
             return
         self.acks += 1

@@ -104,7 +104,9 @@ def test_ack__limit_and_useless_only_grow(sender: SenderProgram, delivery: str) 
 
 
 @BOTH
-@pytest.mark.parametrize(("base", "highest"), [(0, 21), (21, 21), (5, 4), (1 << 31, 20), (0, 1 << 31)], ids=str)
+@pytest.mark.parametrize(
+    ("base", "highest"), [(0, 21), (21, 21), (5, 4), (1 << 31, 20), (0, 1 << 31), (100, (1 << 31) + 99)], ids=str
+)
 def test_ack__for_what_was_never_sent_is_impossible(
     sender: SenderProgram, delivery: str, base: int, highest: int
 ) -> None:

@@ -145,7 +145,9 @@ def test_take__words_far_from_base_move_nothing_but_the_limit() -> None:
     assert both.state.limit == 65600
 
 
-@pytest.mark.parametrize(("base", "highest"), [(0, 65), (65, 65), (5, 4), (1 << 31, 20), (0, 1 << 31)], ids=str)
+@pytest.mark.parametrize(
+    ("base", "highest"), [(0, 65), (65, 65), (5, 4), (1 << 31, 20), (0, 1 << 31), (100, (1 << 31) + 99)], ids=str
+)
 def test_take__of_what_was_never_sent_is_impossible(base: int, highest: int) -> None:
     both = Both()
     both.hear(ack(base, highest, ONES, limit=1000, useless=9, timestamp=1))

@@ -27,7 +27,7 @@ static __always_inline void acknowledged(struct sender_state *s, u32 lane, const
 {
 	u32 old = s->base, base = c->base;
 
-	if (before(s->sent_end, c->highest) || before(c->highest, base)) {
+	if (before(s->sent_end, c->highest) || before(s->sent_end, base) || before(c->highest, base)) {
 		s->impossible++;
 		return;
 	}

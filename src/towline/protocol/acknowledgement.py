@@ -144,7 +144,8 @@ class AcknowledgementState:
     def _possible(self, acks: Cumulative) -> Cumulative:
         """Those that speak of what was sent."""
         sent_end = np.array([self.sent_end & INDEX_MASK])
-        possible = (ahead_of(acks.highest, sent_end) >= 0) & (ahead_of(acks.base, acks.highest) >= 0)
+        possible = (ahead_of(acks.highest, sent_end) >= 0) & (ahead_of(acks.base, sent_end) >= 0)
+        possible &= ahead_of(acks.base, acks.highest) >= 0
         self._counters["impossible"] += len(possible) - int(np.count_nonzero(possible))
         return acks.only(possible)
 
