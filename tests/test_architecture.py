@@ -20,6 +20,7 @@ HOUSE = (
     ("framing",),
     ("wire",),
     ("settings",),
+    ("parameter",),
     ("quantities",),
     ("errors",),
 )

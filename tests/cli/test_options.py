@@ -11,7 +11,8 @@ from cyclopts import App, CycloptsError, Parameter
 from towline.cli.options import Options, options_class
 from towline.errors import SettingsError
 from towline.lab.children import setting_arguments
-from towline.settings import PARAMETERS, Settings, Side, parameters_of
+from towline.parameter import Side
+from towline.settings import PARAMETERS, Settings, parameters_of
 
 DIFFERENT = Settings(
     level="udp6",

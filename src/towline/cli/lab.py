@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 
 from towline.cli.options import FLAG, SIZE, Options, options_class
 from towline.cli.screen import Screen, print_json, print_table, runs_table
+from towline.cli.soak import soak
 from towline.errors import CompileError, IntegrityError, RunError, SettingsError
 from towline.lab import leftovers
 from towline.lab.run import Run, run
@@ -20,6 +21,7 @@ else:
     LabOptions = options_class("lab")
 
 lab = App(name="lab", help="Transfers in a laboratory on this machine, with every setting as an option.")
+lab.command(soak)
 
 
 @lab.command(usage="towline lab transfer (--file PATH | --size SIZE) [OPTIONS]")

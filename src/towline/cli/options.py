@@ -12,6 +12,8 @@ from cyclopts import Group, Parameter, Token
 
 from towline import settings
 from towline.errors import SettingsError
+from towline.parameter import Parameter as Described
+from towline.parameter import Side
 from towline.quantities import format_directions, parse_directions, parse_size, unit
 from towline.settings import Settings
 
@@ -31,7 +33,7 @@ _WRITTEN_TOGETHER = ("clang_flags_", "datapath_")  # settings that are parts of 
 class Options:
     """What was said of the settings; a generated subclass has a field for each of a side's settings, too."""
 
-    side: ClassVar[settings.Side] = "lab"
+    side: ClassVar[Side] = "lab"
     clang_flags: Annotated[
         list[str] | None,
         Parameter(
@@ -64,7 +66,7 @@ class Options:
         return Settings(**(said | together))
 
 
-def options_class(side: settings.Side) -> type[Options]:
+def options_class(side: Side) -> type[Options]:
     """A dataclass whose fields are the settings that `side` uses, annotated for the command line."""
     fields = [
         (name, Annotated[settings.type_of(name), _option(name)], field(default=_default(name)))
@@ -99,7 +101,7 @@ def _option(name: str) -> Parameter:
     )
 
 
-def _converter(parameter: settings.Parameter, default: Any) -> Callable[..., Any] | None:
+def _converter(parameter: Described, default: Any) -> Callable[..., Any] | None:
     if not parameter.choices and parameter.low is None:
         return None
 
@@ -119,7 +121,7 @@ def _default(name: str) -> Any:
     return next(f.default for f in dataclasses.fields(Settings) if f.name == name)
 
 
-def _shown_default(parameter: settings.Parameter, default: Any) -> bool | Callable[[Any], str]:
+def _shown_default(parameter: Described, default: Any) -> bool | Callable[[Any], str]:
     ways = unit(parameter.unit)
     if parameter.directions and default != (None, None):
         return lambda _: format_directions(default, ways.format)

@@ -71,7 +71,8 @@ class Screen:
             case events.Started():
                 total = None if self.receiving and not event.file_bytes else event.file_bytes
                 self.bar.reset(self.task, description=escape(printable(event.name)), total=total, visible=True, rate="")
-                self._started(event)
+                if self.summary or event.notes:  # a laboratory's table says it, but for why
+                    self._started(event)
             case events.Progress():
                 self.last = event
                 rate = event.done_bytes * 8 / 1e9 / event.seconds if event.seconds > 0 else 0.0

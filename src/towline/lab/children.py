@@ -17,6 +17,7 @@ import msgspec
 
 from towline import settings as parameters
 from towline.errors import RunError
+from towline.parameter import Side
 from towline.quantities import format_directions, unit
 from towline.settings import Settings
 from towline.transfer import events
@@ -151,7 +152,7 @@ def towline_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "towline", *arguments]
 
 
-def setting_arguments(settings: Settings, side: parameters.Side) -> list[str]:
+def setting_arguments(settings: Settings, side: Side) -> list[str]:
     """The settings that `side` uses, as it reads them on its command line."""
     found = []
     for name, parameter in parameters.parameters_of(side).items():

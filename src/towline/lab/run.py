@@ -17,7 +17,8 @@ from towline.lab import leftovers, machine, record, verify
 from towline.lab.children import Child, Children, Message, children, setting_arguments, towline_command
 from towline.lab.environments import veth
 from towline.lab.impairments import Impairment, Impairments, measured_fields, record_fields, void_reason
-from towline.settings import Settings, Side
+from towline.parameter import Side
+from towline.settings import Settings
 from towline.transfer import events
 from towline.wire import DATA_LEAST_BYTES
 
