@@ -3,7 +3,7 @@
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup build check test acceptance demo bench clean
+.PHONY: help setup build check test acceptance soak demo bench clean
 
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
@@ -48,6 +48,9 @@ test: check root ## check, and all tests but the slow ones
 
 acceptance: root ## each promise in full; takes long
 	$(AS_ROOT) $(PYTEST) -m acceptance
+
+soak: root ## random transfers over impaired paths, each verified; SOAK="--minutes 90" passes options
+	$(AS_ROOT) $(PYTHON) -m towline lab soak $(SOAK)
 
 demo: root ## a real file over a veth pair, checked, with a table of what happened
 	$(AS_ROOT) $(PYTHON) -m towline demo

@@ -26,7 +26,7 @@ class Hand:
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.events: list[dict[str, Any]] = []
         self.said = ""
-        self.ended_at = 0.0
+        self.started_at = self.ended_at = 0.0  # when bytes began to flow, and when it had said all
         self._threads = [threading.Thread(target=read, daemon=True) for read in (self._listen, self._complaint)]
         for thread in self._threads:
             thread.start()
@@ -75,6 +75,8 @@ class Hand:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.events.append(json.loads(line))
+            if self.events[-1]["event"] == "started":
+                self.started_at = time.monotonic()
         self.ended_at = time.monotonic()
 
     def _complaint(self) -> None:

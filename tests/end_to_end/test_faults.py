@@ -17,10 +17,8 @@ import pytest
 
 from tests.end_to_end.hand import Hand, hand, receiving
 from tests.namespaces import inside
-from towline.errors import FileError, NoReceiverError, PeerError, PermissionsError, UnsupportedError
-from towline.kernel.clang import compile_program
+from towline.errors import FileError, NoReceiverError, PeerError, PermissionsError
 from towline.kernel.link import interface, xdp_holder
-from towline.kernel.program import Object, attach
 from towline.lab import verify
 from towline.lab.environments import veth
 
@@ -159,38 +157,6 @@ def test_by_hand__link_down(path: veth.Path, folder: Path, side: str) -> None:
         assert f"ip link set dev {path.sender.interface} up" in complaint(running)
 
 
-def test_receive__hook_taken(path: veth.Path, folder: Path) -> None:
-    with receiving(path.receiver, "--output", str(folder)) as first:
-        words = ["receive", "--interface", path.receiver.interface, "--output", str(folder)]
-        with hand(path.receiver, *words) as second:
-            assert second.wait() == UnsupportedError.exit_code
-            assert f"process {first.pid} " in complaint(second)
-            assert "hook" in second.said
-
-
-def test_send__hook_taken(path: veth.Path, folder: Path, tmp_path: Path) -> None:
-    source = tmp_path / "pass.bpf.c"
-    source.write_text(
-        "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n"
-        'SEC("xdp") int tl_pass(struct xdp_md *ctx) { return XDP_PASS; }\n'
-        'char _license[] SEC("license") = "GPL";\n'
-    )
-    with Object(compile_program(source)) as program:
-        program.load()
-        with inside(path.sender.namespace):
-            link = attach(program.program("tl_pass"), interface(path.sender.interface).index)
-        with (
-            link,
-            receiving(path.receiver, "--output", str(folder)) as receiver,
-            hand(path.sender, *send(path, "--size", "1M")) as sender,
-        ):
-            assert sender.wait() == UnsupportedError.exit_code
-            assert f"process {os.getpid()} " in complaint(sender)
-            assert "'tl_pass'" in sender.said
-            assert receiver.wait(5) == PeerError.exit_code
-            assert "the sender could not begin" in complaint(receiver)
-
-
 def test_send__unreadable_file(path: veth.Path, tmp_path: Path) -> None:
     missing, closed = tmp_path / "missing", tmp_path / "closed"
     closed.write_bytes(b"secret")
@@ -208,7 +174,7 @@ def test_by_hand__without_permission(path: veth.Path, folder: Path, side: str) -
     end = getattr(path, side)
     words = send(path, "--size", "1M")
     if side == "receiver":
-        words = ["receive", "--interface", end.interface, "--output", str(folder)]
+        words = ["receive", "--interface", end.interface, "--output", str(folder), "--level", "ethernet"]
     with hand(end, *words, before=("setpriv", "--bounding-set=-all", "--inh-caps=-all")) as running:
         assert running.wait() == PermissionsError.exit_code
         assert complaint(running).startswith("towline: No permission: ")

@@ -110,7 +110,7 @@ def test_transfer__a_file_into_a_folder(tmp_path: Path) -> None:
     arguments = ("lab", "transfer", "--file", str(source), "--output", str(output), "--json")
     (one,) = records(towline(*arguments))
     assert one["verified"]
-    assert one["seed"] is None
+    assert one["seed"] == 0
     assert [path.name for path in output.iterdir()] == [source.name]
     assert (output / source.name).read_bytes() == source.read_bytes()
     # It is there now, and nobody said that it may be replaced.
@@ -156,9 +156,16 @@ def test_transfer__without_permission_is_one_line() -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_transfer__without_clang_is_one_line(tmp_path: Path) -> None:
+def test_transfer__without_clang_goes_by_sockets_unless_it_was_asked_for(tmp_path: Path) -> None:
     environment = ("env", "TOWLINE_CLANG=no-such-clang", f"XDG_CACHE_HOME={tmp_path}")
-    done = towline("lab", "transfer", "--size", "1M", before=environment)
+    done = towline("lab", "transfer", "--size", "1M", "--json", before=environment)
+    assert done.returncode == 0
+    one = json.loads(done.stdout)
+    assert (one["verified"], one["datapath_sender"], one["datapath_receiver"]) == (True, "socket", "socket")
+    assert done.stderr.count("\n") == 1
+    assert "no eBPF: " in done.stderr
+    assert "no-such-clang" in done.stderr
+    done = towline("lab", "transfer", "--size", "1M", "--xdp-mode", "native", before=environment)
     assert (done.returncode, done.stdout) == (3, "")
     assert "clang" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -84,9 +84,9 @@ def compile_program(source: Path, *, flags: Sequence[str] = ()) -> Path:
         digest.update(f"{path} {len(content)} ".encode() + content)
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "towline"
     target = folder / f"{source.name.split('.')[0]}-{digest.hexdigest()[:32]}.o"
-    if target.exists():
-        return target
     try:
+        if target.exists():  # to ask may be forbidden, too
+            return target
         folder.mkdir(parents=True, exist_ok=True)
         _write(command, source, target)
     except OSError as error:

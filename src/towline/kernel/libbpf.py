@@ -167,6 +167,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_link_detach": (_I, [_I]),
     "bpf_prog_test_run_opts": (_I, [_I, ct.POINTER(TestRunOptions)]),
     "bpf_prog_get_fd_by_id": (_I, [_U]),
+    "bpf_prog_get_next_id": (_I, [_U, ct.POINTER(_U)]),
     "bpf_obj_get_info_by_fd": (_I, [_I, _P, ct.POINTER(_U)]),
 }
 

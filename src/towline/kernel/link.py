@@ -123,10 +123,11 @@ def xdp_holder(ifindex: int) -> str | None:
     if not number:
         return None
     owners = ", ".join(_processes_with(number)) or "no process that can be seen"
-    return f"program {number} {_program_name(number)!r} ({owners})"
+    return f"program {number} {program_name(number)!r} ({owners})"
 
 
-def _program_name(number: int) -> str:
+def program_name(number: int) -> str:
+    """A loaded program's name; "?" where it is gone."""
     lib, info = library(), ProgramInfo()
     fd = lib.bpf_prog_get_fd_by_id(number)
     if fd < 0:

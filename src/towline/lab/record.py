@@ -10,6 +10,10 @@ from towline.quantities import DIRECTIONS
 
 _IMPAIRMENTS = ("delay", "jitter", "rate", "loss", "corruption", "duplication", "reordering")
 _ASKED = (*_IMPAIRMENTS[:3], "queue", "loss", "loss_burst", *_IMPAIRMENTS[4:])
+IMPAIRMENT_FIELDS: tuple[str, ...] = (
+    *(f"{name}_{direction}" for name in _ASKED for direction in DIRECTIONS),
+    *(f"measured_{name}_{direction}" for name in _IMPAIRMENTS for direction in DIRECTIONS),
+)
 
 # Plots, comparisons and scripts depend on these names: none may change, new ones may come.
 FIELDS: tuple[str, ...] = (
@@ -18,8 +22,7 @@ FIELDS: tuple[str, ...] = (
     *("lanes", "window", "block_bytes", "mtu", "checksum", "redundancy", "pace", "repetition", "order"),
     *("seed", "file_bytes", "clang_flags_sender", "clang_flags_receiver", "clang_flags_emulator", "sink"),
     *("consumer_delay_us", "short_records"),
-    *(f"{name}_{direction}" for name in _ASKED for direction in DIRECTIONS),
-    *(f"measured_{name}_{direction}" for name in _IMPAIRMENTS for direction in DIRECTIONS),
+    *IMPAIRMENT_FIELDS,
     *("canary", "load", "stolen", "seconds", "total_seconds", "goodput_gbps", "packets_sent", "packets"),
     *("retransmissions", "redundant_copies", "useless_retransmissions", "acks", "nacks", "duplicates"),
     *("corrupt", "ring_full", "out_of_window", "contended", "malformed", "rtt_us_p50", "rtt_us_p99"),

@@ -37,7 +37,6 @@ from towline.transfer.transmitters import hears_by_xdp, open_transmitter
 from towline.transfer.usage import Usage
 from towline.transmit.flow import packet_bytes
 from towline.transmit.lane import BURST_MOST, Transmitter, now_us
-from towline.transmit.xdp import prepare
 from towline.wire import Kind, Message, reason_untrusted
 
 PROGRESS_S = 0.1
@@ -57,8 +56,6 @@ def send(source: Path | int, target: str, settings: Settings, *, on_event: OnEve
         if settings.transmit == "udp" and not way.level.has_ports:
             raise SettingsError(f"--transmit udp needs level udp6 or udp4, not {way.level.name}")
         payload_size = _payload_size(settings, way)
-        if settings.datapath_sender == "ebpf":
-            prepare(settings)
         opened = RandomSource(source, seed) if isinstance(source, int) else FileSource(source)
         _Sending(opened, target, way, control, payload_size, settings, on_event).run()
     finally:

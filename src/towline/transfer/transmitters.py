@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from towline.errors import CompileError, LoadError, PermissionsError, UnsupportedError
-from towline.kernel.link import Interface, xdp_holder
+from towline.kernel.link import Interface, xdp_features, xdp_holder
 from towline.kernel.memory import Map
 from towline.protocol.opening import Accepted
 from towline.settings import Settings
@@ -18,21 +18,29 @@ from towline.transfer.reach import Reach, numbers_of
 from towline.transmit.flow import BATCH_MOST, FlowBursts, packet_bytes
 from towline.transmit.lane import Bursts, Transmitter
 from towline.transmit.socket import SocketTransmitter
-from towline.transmit.xdp import Way, XdpTransmitter
+from towline.transmit.xdp import Way, XdpTransmitter, prepare
 
 # What says that XDP cannot be had here; with flags of the user's own, what they did is the answer.
 REFUSALS = (UnsupportedError, PermissionsError, LoadError, CompileError)
 
 
 def hears_by_xdp(link: Interface, settings: Settings) -> bool:
-    """Whether a program in the driver will hear the acknowledgements, as far as it can be told beforehand."""
-    if settings.datapath_sender == "socket" or settings.xdp_mode == "generic" or xdp_holder(link.index):
+    """Whether a program in the driver will hear the acknowledgements, as far as it can be told beforehand.
+
+    Compiles it, so that no receiver waits for that. Raises CompileError where a fallback is not wanted.
+    """
+    if settings.datapath_sender == "socket":
         return False
     try:
+        prepare(settings)
         Map.create_array("towline_probe", 8).close()
-    except PermissionsError:
+    except REFUSALS:
+        if _insists(settings):
+            raise
         return False
-    return True
+    features = xdp_features(link.index)
+    in_driver = settings.xdp_mode != "generic" and (features is None or "basic" in features)
+    return in_driver and not xdp_holder(link.index)
 
 
 def open_transmitter(way: Reach, control: Control, accepted: list[Accepted], settings: Settings) -> Transmitter:
@@ -42,9 +50,14 @@ def open_transmitter(way: Reach, control: Control, accepted: list[Accepted], set
     try:
         return _by_xdp(way, control, accepted, settings)
     except REFUSALS as error:
-        if settings.transmit == "live" or settings.clang_flags_sender or settings.xdp_mode:
+        if _insists(settings):
             raise
         return _by_socket(way, control, accepted, settings, (f"no eBPF: {error}",))
+
+
+def _insists(settings: Settings) -> bool:
+    """Whether something was asked for that sockets cannot do: then what went wrong is the answer."""
+    return bool(settings.transmit == "live" or settings.clang_flags_sender or settings.xdp_mode)
 
 
 def _by_xdp(way: Reach, control: Control, accepted: list[Accepted], settings: Settings) -> Transmitter:

@@ -28,7 +28,8 @@ class Result:
 
 
 def measure(job: Job) -> dict[str, Any]:
-    """Carry out a job: as many bytes as it has, iperf3's own; nothing is written, and nothing compared.
+    """Carry out a job: as many bytes as it has, or as arrive in its seconds, iperf3's own; nothing is written, and
+    nothing compared.
 
     What the receiver has when the sender stops is what counts: some of the last 10 MB may still be under way.
     Raises RunError with the words of the side that failed, FileError, PermissionsError, UnsupportedError, and
@@ -37,10 +38,11 @@ def measure(job: Job) -> dict[str, Any]:
     size_bytes = job.source_bytes
     if not size_bytes:
         raise SettingsError("iperf3 cannot send nothing: give it at least one byte")
-    with veth.veth(mtu=job.mtu, addressed=True, offloads=job.offloads) as path:
+    with veth.veth(mtu=job.mtu, addressed=True, offloads=job.offloads, impairments=job.impairments) as path:
         address = str(path.receiver.address)
         serve = path.receiver.command("iperf3", "--server", "--one-off", f"--bind={address}")
-        count = [f"--bytes={size_bytes}", f"--congestion={job.congestion}", "--json"]
+        until = f"--bytes={size_bytes}" if job.seconds is None else f"--time={job.seconds}"
+        count = [until, f"--congestion={job.congestion}", "--json"]
         with ends.end("receiver", serve) as receiver:
             ends.wait_until_listening(receiver, PORT)
             load = machine.baseline()
@@ -49,6 +51,7 @@ def measure(job: Job) -> dict[str, Any]:
                 said = ends.last_words(sender, size_bytes)
             end = machine.cpu_time()
         frames_sent = path.sender.frames_sent()
+        emulated = path.emulator.report() if path.emulator else None
     result = parse(said)
     seen = Seen(
         tool=result.version,
@@ -60,6 +63,7 @@ def measure(job: Job) -> dict[str, Any]:
         seconds=result.seconds,
         retransmissions=result.retransmissions,
         frames_sent=frames_sent,
+        emulated=emulated,
     )
     return record("iperf3", job, seen)
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import towline
 from towline.lab import machine, verify
+from towline.lab import record as records
+from towline.lab.impairments import Impairments, Report, measured_fields, record_fields, void_reason
 
 # What a run of towline has too stands under the same name in its record; what was not measured is None.
 FIELDS: tuple[str, ...] = (
@@ -23,6 +25,7 @@ FIELDS: tuple[str, ...] = (
         "seed",
         "file_bytes",
     ),
+    *records.IMPAIRMENT_FIELDS,
     *("sink", "load", "stolen", "seconds", "goodput_gbps", "frames_sent", "retransmissions", "cpu_seconds"),
     *("cpu_seconds_per_gib", "process_cpu_seconds", "peak_rss_mib", "verified", "void", "void_reason"),
     *("kernel", "cpu", "version"),
@@ -36,7 +39,8 @@ class Job:
     `offloads`: as the kernel makes a veth, with segments of 64 KiB; without, frames are as long as on a wire.
     `congestion`: TCP's control algorithm; Linux's own default, because a machine's may be slower on a veth
     (BBR reached half), and that would flatter us. `output`: the folder for the copy, where the yardstick
-    makes one; else a temporary one.
+    makes one; else a temporary one. `impairments`: of an emulator in the middle; there are no offloads then.
+    `seconds`: stop by the clock, however much has arrived; None: when the source is sent.
     """
 
     source: Path | int
@@ -46,6 +50,8 @@ class Job:
     seed: int = 0
     repetition: int = 0
     output: Path | None = None
+    impairments: Impairments | None = None
+    seconds: int | None = None
 
     @property
     def source_bytes(self) -> int:
@@ -72,6 +78,7 @@ class Seen:
     process_cpu_seconds: float | None = None
     peak_rss_mib: float | None = None
     verified: bool | None = None
+    emulated: Report | None = None  # what the emulator did, where there is one
 
 
 def record(yardstick: str, job: Job, seen: Seen) -> dict[str, Any]:
@@ -80,7 +87,7 @@ def record(yardstick: str, job: Job, seen: Seen) -> dict[str, Any]:
         "yardstick": yardstick,
         "tool": seen.tool,
         "environment": "veth",
-        "offloads": job.offloads,
+        "offloads": job.offloads and job.impairments is None,
         "congestion": job.congestion,
         "mtu": job.mtu,
         "repetition": job.repetition,
@@ -98,6 +105,10 @@ def record(yardstick: str, job: Job, seen: Seen) -> dict[str, Any]:
         **machine.costs(seen.begin, seen.end, seen.load),
         **machine.describe(),
     }
+    if job.impairments is not None and seen.emulated is not None:
+        reason = void_reason(job.impairments, seen.emulated)
+        found |= record_fields(job.impairments) | measured_fields(seen.emulated)
+        found |= {"void": True, "void_reason": reason} if reason else {}
     if seen.received_bytes and found["cpu_seconds"] is not None:
         found["cpu_seconds_per_gib"] = found["cpu_seconds"] / (seen.received_bytes / (1 << 30))
     return {name: found.get(name) for name in FIELDS}
