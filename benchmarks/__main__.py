@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from benchmarks.bench import CONGESTION, Bench, Say, bench
-from benchmarks.figures import memory, missed, results
+from benchmarks.bench import CONGESTION, PARTS, Bench, Say, bench
+from benchmarks.figures import costs, memory, missed, results
 from benchmarks.report import report
 from towline.errors import TowlineError
 from towline.quantities import parse_size
@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 seed=said.seed,
                 congestion=said.congestion,
                 say=say,
+                parts=[said.only] if said.only else PARTS,
             )
     except TowlineError as error:
         print(f"bench: {error}", file=sys.stderr)
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(report(found))
     if said.json:
         said.json.write_bytes(msgspec.json.format(msgspec.json.encode(_document(found)), indent=1))
-    bad = missed(results(found.rounds), memory(found.rounds, found.larger))
+    bad = missed(results(found.rounds), memory(found.rounds, found.larger)) if found.rounds else []
     if said.assert_ and bad:
         print(f"bench: missed: {'; '.join(bad)}", file=sys.stderr)
         return 1
@@ -73,6 +74,7 @@ def _document(found: Bench) -> dict[str, Any]:
     return {
         **dataclasses.asdict(found),
         "figures": [dataclasses.asdict(each) for each in results(found.rounds)],
+        "costs": [dataclasses.asdict(each) for each in costs(found.variants)],
         "memory": [dict(zip(columns, each, strict=True)) for each in memory(found.rounds, found.larger)],
     }
 
@@ -83,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=_size, help="bytes of each run, as 256M or 1G (default: 1G)")
     parser.add_argument("--seed", type=int, default=0, help="of the random bytes; each round adds its number")
     parser.add_argument("--congestion", default=CONGESTION, help="TCP's control algorithm (default: %(default)s)")
+    parser.add_argument("--only", choices=PARTS, help="beside TCP and a bare loop (speed), or what each thing costs")
     parser.add_argument("--quick", action="store_true", help="one round of 128M: does everything run?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every record and figure to a file")
     parser.add_argument(

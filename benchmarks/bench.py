@@ -8,20 +8,22 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import towline
-from benchmarks.contestants import CONTESTANTS, LARGER, MTU, PAYLOAD_BYTES, Course, Record
+from benchmarks.contestants import CONTESTANTS, LARGER, MTU, PAYLOAD_BYTES, VARIANTS, Course, Measure, Record
 from towline.errors import FileError
 from towline.kernel.clang import find_clang
 from towline.lab import leftovers, machine
 
 LARGER_TIMES = 4
 CONGESTION = "cubic"  # see lab/yardsticks/job.py
+VARIANTS_SHARE = 2  # they need no more than half of the bytes each
+PARTS = ("speed", "levels")
 FOLDER_TIMES = 3  # the source, the pages that are warmed, the copy
 
 Say = Callable[[str], None]
@@ -29,31 +31,57 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What was measured: a record for each contestant and round; `larger`: runs with LARGER_TIMES the bytes."""
+    """What was measured: a record for each contestant and round; `larger`: runs with LARGER_TIMES the bytes.
+
+    `variants`: the same for each level, datapath, delivery and checksum, with the bytes divided by VARIANTS_SHARE.
+    """
 
     conditions: dict[str, Any]
     rounds: list[dict[str, Record]]
     larger: dict[str, Record]
+    variants: list[dict[str, Record]]
 
 
-def bench(*, rounds: int, size_bytes: int, seed: int, say: Say, congestion: str = CONGESTION) -> Bench:
-    """Run it all; `say` hears what is being done. `congestion`: TCP's control algorithm.
+def bench(
+    *,
+    rounds: int,
+    size_bytes: int,
+    seed: int,
+    say: Say,
+    congestion: str = CONGESTION,
+    parts: Collection[str] = PARTS,
+) -> Bench:
+    """Run it all, or some of PARTS; `say` hears what is being done. `congestion`: TCP's control algorithm.
 
     Raises what a run raises, and FileError where memory-backed storage has no room.
     """
     found = conditions(rounds=rounds, size_bytes=size_bytes, seed=seed, congestion=congestion)
     measured: list[dict[str, Record]] = []
-    _require_room(FOLDER_TIMES * size_bytes)
-    with leftovers.temporary_folder(FOLDER_TIMES * size_bytes) as folder:
-        course = Course(size_bytes=size_bytes, folder=folder, seed=seed, congestion=congestion)
-        for number in range(rounds):
-            measured.append({})
-            for name, measure in CONTESTANTS.items():
-                say(f"round {number + 1} of {rounds}: {name}")
-                measured[-1][name] = measure(course, number)
-    larger = _larger(size_bytes=LARGER_TIMES * size_bytes, seed=seed, say=say)
+    variants: list[dict[str, Record]] = []
+    larger: dict[str, Record] = {}
+    if "speed" in parts:
+        _require_room(FOLDER_TIMES * size_bytes)
+        with leftovers.temporary_folder(FOLDER_TIMES * size_bytes) as folder:
+            course = Course(size_bytes=size_bytes, folder=folder, seed=seed, congestion=congestion)
+            measured = _rounds(CONTESTANTS, course, rounds, say)
+        larger = _larger(size_bytes=LARGER_TIMES * size_bytes, seed=seed, say=say)
+    if "levels" in parts:
+        with leftovers.temporary_folder(0) as folder:
+            course = Course(size_bytes=size_bytes // VARIANTS_SHARE, folder=folder, seed=seed, congestion=congestion)
+            variants = _rounds(VARIANTS, course, rounds, say)
     found["load_after"] = machine.baseline()
-    return Bench(conditions=found, rounds=measured, larger=larger)
+    return Bench(conditions=found, rounds=measured, larger=larger, variants=variants)
+
+
+def _rounds(who: Mapping[str, Measure], course: Course, rounds: int, say: Say) -> list[dict[str, Record]]:
+    """Everybody once a round, in their order."""
+    measured: list[dict[str, Record]] = []
+    for number in range(rounds):
+        measured.append({})
+        for name, measure in who.items():
+            say(f"round {number + 1} of {rounds}: {name}")
+            measured[-1][name] = measure(course, number)
+    return measured
 
 
 def conditions(*, rounds: int, size_bytes: int, seed: int, congestion: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import bare
+from benchmarks import bare, plain_udp
+from towline.framing import ETHERNET, LEVELS
 from towline.lab.run import Run, run
 from towline.lab.yardsticks import iperf3, tcp
 from towline.lab.yardsticks.job import Job
@@ -100,6 +101,14 @@ def _sendfile(*, offloads: bool) -> Measure:
     return lambda course, number: tcp.measure(_job(course, course.file(), number, offloads))
 
 
+def _plain_udp(*, joined: int = 1) -> Measure:
+    def measure(course: Course, number: int) -> Record:
+        job = _job(course, course.size_bytes, number, offloads=True)
+        return plain_udp.measure(job, payload_bytes=PAYLOAD_BYTES, joined=joined)
+
+    return measure
+
+
 # What is compared stands next to each other: a machine that slows down slows both.
 CONTESTANTS: Mapping[str, Measure] = {
     "bare loop, 1 lane": _bare(),
@@ -117,3 +126,19 @@ CONTESTANTS: Mapping[str, Measure] = {
 
 # Who runs once more with several times the bytes, to see whether its memory grows.
 LARGER = ("towline, 1 lane", "towline, ring", "towline, file to file")
+
+# One thing at a time is another than in PLAINEST, from memory to memory.
+PLAINEST = f"{ETHERNET.name}, direct, no checksum"
+SOCKETS: dict[str, Any] = {"datapath_sender": "socket", "datapath_receiver": "socket"}
+VARIANTS: Mapping[str, Measure] = {
+    PLAINEST: _towline(level=ETHERNET.name),
+    **{f"level {name}": _towline(level=name) for name in LEVELS if name != ETHERNET.name},
+    "checksum": _towline(checksum=True),
+    "ring": _towline(delivery="ring"),
+    "socket to ebpf": _towline(datapath_sender="socket"),
+    "ebpf to socket": _towline(datapath_receiver="socket"),
+    "socket to socket": _towline(**SOCKETS),
+    "plain UDP": _plain_udp(),
+    "socket to socket, udp6": _towline(level="udp6", **SOCKETS),
+    "plain UDP, GSO": _plain_udp(joined=plain_udp.GSO_JOINED),
+}

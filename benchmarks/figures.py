@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from benchmarks.contestants import PLAINEST, VARIANTS
+
 Round = Mapping[str, Mapping[str, Any]]  # a contestant's name -> the record of its run
 Verdict = Literal["reached", "missed", "not asked", "unknown"]
 
@@ -56,6 +58,16 @@ class Result:
     note: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What one variant costs beside another: ratios of goodput, and of CPU seconds for each GiB."""
+
+    ours: str
+    theirs: str
+    goodput: Spread
+    cpu: Spread
+
+
 FIGURES: tuple[Figure, ...] = (
     Figure(ours="towline, 1 lane", theirs="bare loop, 1 lane", least=0.75, aim=0.9),
     Figure(ours="towline, 2 lanes", theirs="bare loop, 2 lanes", least=0.65, aim=0.9),
@@ -85,18 +97,39 @@ FIGURES: tuple[Figure, ...] = (
     Figure(ours="towline, file to file", theirs="TCP sendfile, offloads on", aim=1.3),
 )
 
+# What a thing costs: goodput over goodput, and CPU time for each GiB over the same.
+COSTS: tuple[tuple[str, str], ...] = (
+    *((name, PLAINEST) for name in VARIANTS if name != PLAINEST and not name.startswith("plain")),
+    ("socket to socket", "plain UDP"),
+    ("socket to socket, udp6", "plain UDP"),
+    ("socket to socket, udp6", "plain UDP, GSO"),
+)
+
 
 def results(rounds: Sequence[Round], figures: Iterable[Figure] = FIGURES) -> list[Result]:
     """All figures of some rounds, in their order."""
     return [_result(rounds, figure) for figure in figures]
 
 
-def ratio(rounds: Sequence[Round], ours: str, theirs: str) -> Spread:
-    """Goodput over goodput, paired: the median of each round's ratio, never a ratio of medians.
+def costs(rounds: Sequence[Round]) -> list[Cost]:
+    """All COSTS of some rounds, in their order."""
+    return [
+        Cost(
+            ours=ours,
+            theirs=theirs,
+            goodput=ratio(rounds, ours, theirs),
+            cpu=ratio(rounds, ours, theirs, "cpu_seconds_per_gib"),
+        )
+        for ours, theirs in COSTS
+    ]
+
+
+def ratio(rounds: Sequence[Round], ours: str, theirs: str, field: str = "goodput_gbps") -> Spread:
+    """Goodput over goodput (or another field of a record), paired: the median of each round's ratio, never a ratio of medians.
 
     What a round made void (the host took the CPU) or did not measure is left out.
     """
-    pairs = ((_goodput(each, ours), _goodput(each, theirs)) for each in rounds)
+    pairs = ((_value(each, ours, field), _value(each, theirs, field)) for each in rounds)
     return spread(mine / other for mine, other in pairs if mine is not None and other)
 
 
@@ -163,11 +196,11 @@ def _verdict(value: float | None, good: Callable[[float], bool]) -> Verdict:
     return "reached" if good(value) else "missed"
 
 
-def _goodput(each: Round, name: str) -> float | None:
+def _value(each: Round, name: str, field: str) -> float | None:
     record = each.get(name)
     if record is None or record.get("void") or record.get("verified") is False:
         return None
-    found: float | None = record.get("goodput_gbps")
+    found: float | None = record.get(field)
     return found
 
 

@@ -10,9 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.bench import Bench
-from benchmarks.contestants import CONTESTANTS
-from benchmarks.figures import Result, Spread, Verdict, memory, results, spread
+from benchmarks.bench import VARIANTS_SHARE, Bench
+from benchmarks.contestants import CONTESTANTS, VARIANTS, Record
+from benchmarks.figures import Cost, Result, Spread, Verdict, costs, memory, results, spread
 from towline.quantities import format_size
 
 BUSY = 0.1  # CPUs; above it somebody else was measured, too
@@ -27,12 +27,25 @@ def report(bench: Bench) -> RenderableType:
         _conditions(bench.conditions),
         *_warnings(bench),
         "",
-        _contestants(bench),
-        "",
-        _figures(results(bench.rounds)),
-        "",
-        _memory(memory(bench.rounds, bench.larger)),
+        *(_speed(bench) if bench.rounds else ()),
+        *(_levels(bench) if bench.variants else ()),
     )
+
+
+def _speed(bench: Bench) -> Iterable[RenderableType]:
+    yield _contestants("Everybody: median (least to most)", bench.rounds, CONTESTANTS)
+    yield ""
+    yield _figures(results(bench.rounds))
+    yield ""
+    yield _memory(memory(bench.rounds, bench.larger))
+    yield ""
+
+
+def _levels(bench: Bench) -> Iterable[RenderableType]:
+    size = format_size(bench.conditions["size_bytes"] // VARIANTS_SHARE)
+    yield _contestants(f"One thing at a time, {size} from memory to memory", bench.variants, VARIANTS)
+    yield ""
+    yield _costs(costs(bench.variants))
 
 
 def _conditions(found: dict[str, Any]) -> Table:
@@ -60,13 +73,13 @@ def _seeds(seeds: list[int]) -> str:
 
 def _warnings(bench: Bench) -> Iterable[Text]:
     found = bench.conditions
-    loads = [record.get("load") or 0.0 for each in bench.rounds for record in each.values()]
+    loads = [record.get("load") or 0.0 for each in (*bench.rounds, *bench.variants) for record in each.values()]
     if busy := sum(load > BUSY for load in loads):
         said = f"The machine was busy with something else before {busy} of {len(loads)} runs: these are hints."
         yield Text(said, style="yellow")
     if found["rounds"] < ROUNDS_LEAST:
         yield Text(f"Fewer than {ROUNDS_LEAST} rounds: the spread says little.", style="yellow")
-    for number, each in enumerate(bench.rounds):
+    for number, each in (*enumerate(bench.rounds), *enumerate(bench.variants)):
         for name, record in each.items():
             if record.get("void"):
                 yield Text(f"Left out: {name} in round {number + 1} ({record['void_reason']}).", style="yellow")
@@ -74,13 +87,13 @@ def _warnings(bench: Bench) -> Iterable[Text]:
                 yield Text(f"NOT VERIFIED: {name} in round {number + 1}; left out.", style="bold red")
 
 
-def _contestants(bench: Bench) -> Table:
-    table = Table(title="Everybody: median (least to most)", title_justify="left")
+def _contestants(title: str, rounds: list[dict[str, Record]], names: Iterable[str]) -> Table:
+    table = Table(title=title, title_justify="left")
     table.add_column("")
     for name in ("Gbit/s", "seconds", "CPU s per GiB", "peak MiB"):
         table.add_column(name, justify="right")
-    for name in CONTESTANTS:
-        records = [each[name] for each in bench.rounds if not each[name].get("void")]
+    for name in names:
+        records = [each[name] for each in rounds if not each[name].get("void")]
         table.add_row(
             Text(name, style="bold" if name.startswith("towline") else ""),
             _shown(spread(record["goodput_gbps"] for record in records), 1),
@@ -110,6 +123,17 @@ def _figures(found: list[Result]) -> Table:
             _word(result.aim if figure.aim else None),
             Text(result.note, style="dim"),
         )
+    return table
+
+
+def _costs(found: list[Cost]) -> Table:
+    table = Table(title="What it costs: median of the rounds' ratios (least to most)", title_justify="left")
+    for name in ("", "over"):
+        table.add_column(name, no_wrap=True)
+    for name in ("goodput", "CPU s per GiB"):
+        table.add_column(name, justify="right")
+    for cost in found:
+        table.add_row(cost.ours, cost.theirs, _shown(cost.goodput, 2), _shown(cost.cpu, 2))
     return table
 
 

@@ -8,6 +8,8 @@ from typing import Literal
 
 from towline.quantities import unit
 
+_COUNTED = ("packets", "bursts", "seconds", "microseconds")  # others' values show what they are
+
 Side = Literal["sender", "receiver", "lab"]
 
 
@@ -41,7 +43,7 @@ class Parameter:
             return ""
         power = "a power of two " if self.power_of_two else ""
         most = "up" if self.high is None else f"to {self._show(self.high)}"
-        counted = f" {self.unit}" if self.unit in ("packets", "bursts", "seconds", "microseconds") and self.high is not None else ""
+        counted = f" {self.unit}" if self.unit in _COUNTED and self.high is not None else ""
         none = f", or none: {self.none_means}" if self.none_means else ""
         return f"{power}from {self._show(self.low)} {most}{counted}{none}"
 

@@ -35,7 +35,7 @@ ATTEMPTS = 3  # void ones are repeated: somebody else had the processor
 
 
 def settings(loss: float, **more: Any) -> Settings:
-    pairs = {"delay": (DELAY_US, DELAY_US), "rate": (RATE_BPS, RATE_BPS), "loss": (loss, loss)}
+    pairs: dict[str, Any] = {"delay": (DELAY_US, DELAY_US), "rate": (RATE_BPS, RATE_BPS), "loss": (loss, loss)}
     return Settings(sink="memory", pace=round(PACE_SHARE * RATE_BPS), **pairs, **more)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import bench
-from benchmarks.contestants import CONTESTANTS, LARGER, Course, Measure
+from benchmarks.contestants import CONTESTANTS, LARGER, VARIANTS, Course, Measure
 from tests.conftest import ours
 from towline.errors import FileError
 from towline.lab import machine
@@ -49,6 +49,7 @@ def actors(turns: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch) -
         return measure
 
     found = {name: actor(name) for name in CONTESTANTS}
+    monkeypatch.setattr(bench, "VARIANTS", {name: actor(name) for name in VARIANTS})
     monkeypatch.setattr(bench, "CONTESTANTS", found)
     monkeypatch.setattr(machine, "BASELINE_SECONDS", 0.01)
     return found
@@ -57,13 +58,27 @@ def actors(turns: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.usefixtures("actors")
 def test_bench__everybody_once_a_round_then_the_larger_ones(turns: list[tuple[str, int, int]]) -> None:
     found = bench.bench(rounds=2, size_bytes=100, seed=7, say=lambda _: None)
-    once = list(CONTESTANTS)
-    assert [name for name, _, _ in turns] == [*once, *once, *LARGER]
-    assert [number for _, number, _ in turns] == [0] * len(once) + [1] * len(once) + [0] * len(LARGER)
-    assert {size for name, _, size in turns[-len(LARGER) :]} == {400}
+    once, end = list(CONTESTANTS), 2 * len(CONTESTANTS) + len(LARGER)
+    assert [name for name, _, _ in turns] == [*once, *once, *LARGER, *VARIANTS, *VARIANTS]
+    assert [number for _, number, _ in turns[:end]] == [0] * len(once) + [1] * len(once) + [0] * len(LARGER)
+    assert {size for name, _, size in turns[end - len(LARGER) : end]} == {400}
+    assert {size for name, _, size in turns[end:]} == {50}
+    assert [set(each) for each in found.variants] == [set(VARIANTS)] * 2
     assert (len(found.rounds), set(found.larger)) == (2, set(LARGER))
     assert (found.conditions["seeds"], found.conditions["rounds"]) == ([7, 8], 2)
     assert all(found.conditions[name] is not None for name in ("date", "kernel", "cpu", "load_before"))
+
+
+@pytest.mark.usefixtures("actors")
+@pytest.mark.parametrize(("part", "names"), [("speed", [*CONTESTANTS, *LARGER]), ("levels", list(VARIANTS))])
+def test_main__one_part_only(
+    part: str, names: list[str], turns: list[tuple[str, int, int]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(["--rounds", "1", "--size", "1K", "--only", part, "--assert"]) == 0
+    assert [name for name, _, _ in turns] == names
+    said = capsys.readouterr().out
+    assert ("What it costs" in said) == (part == "levels")
+    assert ("Side by side" in said) == (part == "speed")
 
 
 @pytest.mark.usefixtures("actors")
@@ -78,13 +93,14 @@ def test_main__prints_the_tables_and_writes_the_records(tmp_path: Path, capsys: 
     path = tmp_path / "bench.json"
     assert command.main(["--rounds", "2", "--size", "1K", "--json", str(path), "--assert"]) == 0
     said = capsys.readouterr()
-    assert all(name in said.out for name in CONTESTANTS)
+    runs = len(CONTESTANTS) + len(VARIANTS)
+    assert all(name in said.out for name in (*CONTESTANTS, *VARIANTS))
     assert "Fewer than 5 rounds" in said.out
-    assert f"before {2 * len(CONTESTANTS)} of {2 * len(CONTESTANTS)} runs" in said.out
+    assert f"before {2 * runs} of {2 * runs} runs" in said.out
     assert "2.00 (2.00 to 2.00)" in said.out
     assert "round 2 of 2: towline, ring" in said.err
     written = json.loads(path.read_bytes())
-    assert set(written) == {"conditions", "rounds", "larger", "figures", "memory"}
+    assert set(written) == {"conditions", "rounds", "larger", "variants", "figures", "costs", "memory"}
     assert written["rounds"][1]["towline, ring"]["goodput_gbps"] == 10.0
     assert written["figures"][0]["ratio"]["median"] == 2.0
 
@@ -134,7 +150,7 @@ def test_file__is_made_once_and_of_the_seed(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("namespaces")
 def test_bench__reaches_what_must_be_reached(tmp_path: Path) -> None:
     path = tmp_path / "bench.json"
-    options = ["--rounds", "5", "--size", "1G", "--assert", "--json", str(path)]
+    options = ["--only", "speed", "--rounds", "5", "--size", "1G", "--assert", "--json", str(path)]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", *options], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.contestants import CONTESTANTS, LARGER
-from benchmarks.figures import FIGURES, Condition, Figure, Spread, memory, missed, ratio, results, spread
+from benchmarks.contestants import CONTESTANTS, LARGER, PLAINEST, VARIANTS
+from benchmarks.figures import COSTS, FIGURES, Condition, Figure, Spread, costs, memory, missed, ratio, results, spread
 
 
 def run(goodput_gbps: float | None, **more: Any) -> dict[str, Any]:
@@ -102,3 +102,18 @@ def test_missed__names_what_must_be_and_is_not() -> None:
     found = results(rounds(a=[1.0], b=[1.0]), figures)
     assert missed(found, [("m", "-", "missed"), ("n", "-", "reached")]) == ["a / b", "m"]
     assert missed(results([], figures), []) == ["a / b"]
+
+
+def test_costs__everybody_is_compared_and_takes_part() -> None:
+    assert {name for pair in COSTS for name in pair} == set(VARIANTS)
+    assert [theirs for ours, theirs in COSTS if ours == "checksum"] == [PLAINEST]
+
+
+def test_costs__goodput_and_cpu_of_each_round() -> None:
+    measured = [
+        {PLAINEST: run(10.0, cpu_seconds_per_gib=1.0), "ring": run(5.0, cpu_seconds_per_gib=3.0)},
+        {PLAINEST: run(10.0, cpu_seconds_per_gib=None), "ring": run(8.0, cpu_seconds_per_gib=2.0)},
+    ]
+    (ring,) = [cost for cost in costs(measured) if cost.ours == "ring"]
+    assert ring.goodput == Spread(median=0.65, low=0.5, high=0.8, rounds=2)
+    assert ring.cpu == Spread(median=3.0, low=3.0, high=3.0, rounds=1)  # one round did not measure it
