@@ -125,7 +125,7 @@ def costs(rounds: Sequence[Round]) -> list[Cost]:
 
 
 def ratio(rounds: Sequence[Round], ours: str, theirs: str, field: str = "goodput_gbps") -> Spread:
-    """Goodput over goodput (or another field of a record), paired: the median of each round's ratio, never a ratio of medians.
+    """Goodput over goodput, or another field, paired: the median of each round's ratio, never a ratio of medians.
 
     What a round made void (the host took the CPU) or did not measure is left out.
     """

@@ -196,3 +196,15 @@ def test_loopback__with_privilege(path: veth.Path, folder: Path, target: str, le
     assert started["transmit"] != "live"
     assert started["notes"]
     assert ready["notes"]
+
+
+@pytest.mark.usefixtures("namespaces")
+@pytest.mark.parametrize("level", ["dst", "ethernet", "udp6"])
+def test_receive__acknowledgements_by_xdp_would_not_reach_a_socket(folder: Path, level: str) -> None:
+    """A veth without GRO drops what the receiver's XDP turns around, unless a program stands at the sender's end."""
+    with veth.veth() as plain:
+        target = str(plain.receiver.address6) if level == "udp6" else plain.target
+        options = ("--level", level)
+        _, _, record = transfer(plain, folder, target, sender=(*options, "--datapath", "socket"), receiver=options)
+    assert (record["datapath_sender"], record["datapath_receiver"]) == ("socket", "socket")
+    assert record["retransmissions"] < record["packets"] / 10

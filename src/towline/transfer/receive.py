@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from towline.delivery import Origin
+from towline.delivery.socket import SocketDelivery
 from towline.errors import FileError, MalformedError, SettingsError, TowlineError, UnsupportedError
 from towline.kernel.link import interface as find_interface
 from towline.protocol import closing
@@ -237,6 +238,7 @@ class _Receiving:
         )
 
     def _finished(self, incoming: Incoming) -> Finished:
-        record = receiver_record(incoming, self._settings, self._receiver.xdp_mode)
+        by_socket = any(isinstance(lane.delivery, SocketDelivery) for lane in incoming.lanes.values())
+        record = receiver_record(incoming, self._settings, None if by_socket else self._receiver.xdp_mode)
         path = str(incoming.sink.path) if incoming.sink.path else None
         return Finished(name=incoming.name, path=path, record=record | self._usage.record())

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import socket
 
-from towline.delivery import Receiver
+from towline.delivery import Delivery, Origin, Receiver
 from towline.delivery.socket import SocketReceiver
 from towline.delivery.xdp import XdpReceiver
 from towline.errors import FileError, PermissionsError, SettingsError, TowlineError, UnsupportedError
-from towline.kernel.link import Interface
+from towline.kernel.link import Interface, xdp_features
 from towline.kernel.route import addresses_of
+from towline.protocol.opening import Terms
 from towline.settings import Settings
 from towline.sockets.port import Port
 from towline.transfer.control import Control
@@ -50,8 +51,46 @@ def open_receiver(link: Interface, control: Control, settings: Settings, notes: 
             notes = (*notes, f"no eBPF: {error}")
         else:
             receiver.notes = (*notes, *receiver.notes)
-            return receiver
+            if settings.delivery:
+                return receiver
+            return XdpOrSockets(receiver, SocketReceiver(control.inbox_of), link)
     return SocketReceiver(control.inbox_of, notes=notes)
+
+
+class XdpOrSockets:
+    """XDP, and for a sender that its acknowledgements would not reach, the sockets.
+
+    A veth's other end without a program takes what XDP turns around only with GRO on: its "ndo-xmit" here says so.
+    """
+
+    def __init__(self, xdp: XdpReceiver, sockets: SocketReceiver, link: Interface) -> None:
+        self.xdp_mode = xdp.xdp_mode
+        self.notes = xdp.notes
+        self._both: tuple[Receiver, Receiver] = (xdp, sockets)
+        self._link = link
+        self._takers: dict[int, Receiver] = {}
+
+    def open(self, terms: Terms, origin: Origin, first_index: int) -> tuple[int, Delivery]:
+        """A session with its memory, taken care of from here on."""
+        taker = self._both[self._is_deaf(origin)]
+        session, delivery = taker.open(terms, origin, first_index)
+        self._takers[session] = taker
+        return session, delivery
+
+    def close_session(self, session: int) -> None:
+        """The session's packets are strangers' from here on; its memory goes."""
+        self._takers.pop(session).close_session(session)
+
+    def close(self) -> None:
+        """Everything goes."""
+        for one in self._both:
+            one.close()
+
+    def _is_deaf(self, origin: Origin) -> bool:
+        if not origin.by_socket or self._link.kind != "veth" or self.xdp_mode != "native":
+            return False
+        features = xdp_features(self._link.index)
+        return features is not None and "ndo-xmit" not in features
 
 
 def targets_at(link: Interface, ports: list[Port]) -> tuple[str, ...]:

@@ -125,13 +125,18 @@ class _Sending:
             self._abort(accepted, f"the sender gave up ({str(error) or type(error).__name__})")
             raise
         else:
+            self._end_lanes()  # before they are counted: one might send again meanwhile
             self._on_event(self._finished(accepted[0].terms, transmitter, started_us))
         finally:
-            for lane in self._lanes.values():
-                lane.stop()
-            for lane in self._lanes.values():
-                lane.join()
+            self._end_lanes()
             transmitter.close()
+
+    def _end_lanes(self) -> None:
+        for lane in self._lanes.values():
+            lane.stop()
+        for lane in self._lanes.values():
+            if lane.ident is not None:  # it was started
+                lane.join()
 
     def _say(self, message: Message) -> None:
         send_message(self._way.port, message, self._way.peer)

@@ -6,10 +6,12 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from functools import cache
+from typing import Annotated
 
 import pytest
+from cyclopts import App, Parameter
 
-from towline.cli import options
+from towline.cli.options import Options, options_class
 from towline.framing import LEVELS
 from towline.lab.run import impairments_of
 from towline.lab.soak import plan as plans
@@ -85,14 +87,14 @@ def test_command__says_the_same_settings() -> None:
 
 def options_of(words: list[str]) -> Settings:
     """What the command line makes of these words."""
-    from cyclopts import App, Parameter  # noqa: PLC0415 (only here)
+    kind = options_class("lab")
+    app = App()
 
-    kind = options.options_class("lab")
-    found: list[Settings] = []
+    def command(*, options: Options) -> Settings:
+        return options.settings()
 
-    def command(*, given: kind = kind()) -> None:  # type: ignore[valid-type]  # noqa: B008
-        found.append(given.settings())  # type: ignore[attr-defined]
-
-    command.__annotations__["given"] = __import__("typing").Annotated[kind, Parameter(name="*")]
-    App(default_command=command)(words, result_action="return_value")
-    return found[0]
+    command.__annotations__["options"] = Annotated[kind, Parameter(name="*")]
+    command.__kwdefaults__ = {"options": kind()}
+    app.default(command)
+    settings: Settings = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+    return settings
