@@ -8,13 +8,13 @@ from random import Random
 
 import pytest
 
-from tests.bpf.programs import DROP, PASS, PAYLOAD_MOST, TO_RECEIVER, TO_SENDER, TX, ReceiverProgram
+from tests.bpf.programs import DROP, PASS, PAYLOAD_MOST, REDIRECT, TO_RECEIVER, TO_SENDER, TX, ReceiverProgram
 from tests.bpf.receiver_pair import ReceiverPair
 from tests.cases import CASES
 from tests.levels import SENDER_TO_RECEIVER, framed
 from tests.scripts import ROOM, Case, play
 from tests.twins import Verdict, data_packet
-from towline.wire import Flag
+from towline.wire import Flag, Kind, decode_untrusted
 
 BOTH = pytest.mark.parametrize("delivery", ["direct", "ring"])
 ROWS = [pytest.param(case, d, id=f"{case.name}-{d}") for case in CASES for d in case.setup.deliveries]
@@ -132,6 +132,16 @@ def test_data__while_another_cpu_has_the_session_is_dropped(receiver: ReceiverPr
 def test_data__in_another_frame_is_left_alone(receiver: ReceiverProgram, frame: bytes) -> None:
     pair = ReceiverPair(receiver, ack_every=1)
     assert pair.hear(data_packet(pair.number, 0, b"x"), frame) == (PASS, None)
+
+
+def test_acknowledgement__is_redirected_for_a_sender_that_hears_through_a_socket(receiver: ReceiverProgram) -> None:
+    session = receiver.open()
+    whole = framed(session.level, SENDER_TO_RECEIVER, data_packet(session.number, 0, b"x", Flag.FLUSH))
+    assert receiver.run(whole)[0] == TX
+    session.state["bounce_ifindex"] = 1
+    verdict, after = receiver.run(whole)
+    assert verdict == REDIRECT
+    assert decode_untrusted(after[session.level.frame_bytes :]).kind is Kind.ACK
 
 
 def test_data__of_a_session_that_is_closed_is_left_alone(receiver: ReceiverProgram) -> None:
