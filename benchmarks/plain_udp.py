@@ -32,13 +32,17 @@ _LARGEST_BYTES = 1 << 16
 _ENDS = 20  # datagrams of one byte that say that it is over: one of them arrives
 
 
+class _Sent(msgspec.Struct, frozen=True, kw_only=True):
+    started_s: float  # CLOCK_MONOTONIC, which both ends share
+
+
 class _Received(msgspec.Struct, frozen=True, kw_only=True):
     received_bytes: int
-    seconds: float
+    last_s: float
 
 
 def measure(job: Job, *, payload_bytes: int, joined: int = 1) -> dict[str, Any]:
-    """Send a job's bytes over IPv6; what arrived counts, from the first packet to the last. Raises RunError."""
+    """Send a job's bytes over IPv6; what arrived counts, from the first call to the last packet. Raises RunError."""
     packets = -(-job.source_bytes // payload_bytes)
     with veth.veth(mtu=job.mtu, gro=joined > 1) as path:
         where = [str(path.receiver.address6), str(PORT), str(payload_bytes)]
@@ -50,7 +54,7 @@ def measure(job: Job, *, payload_bytes: int, joined: int = 1) -> dict[str, Any]:
             with ends.end(
                 "sender", path.sender.command(*_command("send", *where, str(packets), str(joined)))
             ) as sender:
-                ends.last_words(sender, job.source_bytes)
+                sent = msgspec.json.decode(ends.last_words(sender, job.source_bytes), type=_Sent)
             said = msgspec.json.decode(ends.last_words(receiver, 0), type=_Received)
             end = machine.cpu_time()
         frames_sent = path.sender.frames_sent()
@@ -61,7 +65,7 @@ def measure(job: Job, *, payload_bytes: int, joined: int = 1) -> dict[str, Any]:
         begin=begin,
         end=end,
         received_bytes=said.received_bytes,
-        seconds=said.seconds,
+        seconds=said.last_s - sent.started_s,
         frames_sent=frames_sent,
     )
     return record("plain udp", job, seen)
@@ -78,24 +82,25 @@ def receive(address: str, port: int, payload_bytes: int) -> dict[str, Any]:
         print("ready", flush=True)
         room = bytearray(_LARGEST_BYTES)
         total = opened.recv_into(room)
-        started = last = time.perf_counter()
+        last = time.monotonic()
         opened.settimeout(SILENCE_S)
         try:
             while (count := opened.recv_into(room)) > 1:
                 total += count
-                last = time.perf_counter()
+                last = time.monotonic()
         except TimeoutError:
             pass
-        return {"received_bytes": total, "seconds": last - started}
+        return {"received_bytes": total, "last_s": last}
 
 
-def send(address: str, port: int, payload_bytes: int, packets: int, joined: int) -> None:
+def send(address: str, port: int, payload_bytes: int, packets: int, joined: int) -> dict[str, Any]:
     """Send so many packets, and say that it is over."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as opened:
         peer = (address, port)
         if joined > 1:
             opened.setsockopt(_SOL_UDP, _UDP_SEGMENT, payload_bytes)
         message = bytes(payload_bytes * joined)
+        started = time.monotonic()
         for _ in range(packets // joined):
             opened.sendto(message, peer)
         if packets % joined:
@@ -103,6 +108,7 @@ def send(address: str, port: int, payload_bytes: int, packets: int, joined: int)
         for _ in range(_ENDS):
             time.sleep(0.005)  # so that a full buffer has been read
             opened.sendto(b"\0", peer)
+        return {"started_s": started}
 
 
 def _command(*arguments: str) -> list[str]:
@@ -115,6 +121,6 @@ if __name__ == "__main__":
         if _do == "receive":
             print(json.dumps(receive(_address, *map(int, _numbers))))
         else:
-            send(_address, *map(int, _numbers))
+            print(json.dumps(send(_address, *map(int, _numbers))))
     except OSError as _error:
         sys.exit(f"towline: {_error}")

@@ -18,6 +18,7 @@ import pytest
 
 from towline.errors import FileError, RunError, SettingsError
 from towline.lab import machine, record
+from towline.lab.impairments import Counted, Impairment, Impairments, Report
 from towline.lab.yardsticks import ends, iperf3, job, tcp
 from towline.lab.yardsticks.job import Job
 
@@ -70,6 +71,18 @@ def test_record__what_was_not_measured_is_none() -> None:
     assert (nothing["goodput_gbps"], nothing["cpu_seconds_per_gib"]) == (None, None)
 
 
+def test_record__what_the_emulator_did_and_that_it_failed() -> None:
+    asked = Impairments(forward=Impairment(delay_us=1000, loss=0.1))
+    fine = Report(forward=Counted(carried=100, lost=12))
+    found = job.record("iperf3", Job(source=5, impairments=asked), seen(emulated=fine))
+    assert (found["loss_forward"], found["measured_loss_forward"], found["delay_forward"]) == (0.1, 0.12, 1000)
+    assert (found["void"], found["offloads"]) == (False, False)  # no frame is longer than the wire takes
+    failed = seen(emulated=Report(forward=Counted(no_room=3)))
+    found = job.record("iperf3", Job(source=5, impairments=asked), failed)
+    assert found["void"]
+    assert "3 no_room" in found["void_reason"]
+
+
 def test_fields__what_a_transfer_has_too_has_the_same_name() -> None:
     own = {"yardstick", "tool", "offloads", "congestion", "frames_sent"}
     assert set(job.FIELDS) - set(record.FIELDS) == own
@@ -106,6 +119,21 @@ def test_parse__what_is_no_result_is_an_error(said: bytes, complaint: str) -> No
 def test_measure__iperf3_cannot_send_nothing() -> None:
     with pytest.raises(SettingsError, match="nothing"):
         iperf3.measure(Job(source=0))
+
+
+def test_measure__tcp_does_not_stop_by_the_clock() -> None:
+    with pytest.raises(SettingsError, match="clock"):
+        tcp.measure(Job(source=SIZE_BYTES, seconds=1))
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_measure__iperf3_stops_by_the_clock_on_an_impaired_path() -> None:
+    both = Impairment(delay_us=1000, rate_bps=50e6)
+    plan = Job(source=1, seconds=2, impairments=Impairments(forward=both, backward=both))
+    found = iperf3.measure(plan)
+    assert found["seconds"] == pytest.approx(2, abs=0.5)
+    assert 0.02 < found["goodput_gbps"] < 0.05  # the path's rate, and not the one byte of the source
+    assert found["rate_forward"] == 50e6
 
 
 @pytest.mark.usefixtures("namespaces")

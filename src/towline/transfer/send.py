@@ -276,8 +276,9 @@ class _Sending:
 
     def _drained_bytes(self) -> int:
         window = next(iter(self._lanes.values())).transmit.slots.window
-        packets = sum(lane.rules.limit - window - lane.rules.first for lane in self._lanes.values())
-        return min(packets * self._payload_size, self._source.size_bytes)
+        drained = [lane.rules.limit - window - lane.rules.first for lane in self._lanes.values()]
+        total = sum(self._stream.bytes_in(packets, self._payload_size) for packets in drained)
+        return min(total, self._source.size_bytes)
 
     def _where(self) -> str:
         return f"{self._drained_bytes()} of {self._source.size_bytes} bytes verified by the receiver"

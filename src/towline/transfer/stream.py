@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towline.errors import IntegrityError, MalformedError
+from towline.protocol.receiver import packets_per_block
 from towline.slots import gather, scatter
 from towline.transfer.digest import StreamDigest
 from towline.transfer.files import Sink, Source
@@ -74,6 +75,11 @@ class OutgoingStream:
     def exhausted(self) -> bool:
         """Every block has been taken."""
         return self._next >= self.blocks
+
+    def bytes_in(self, packets: int, payload_size: int) -> int:
+        """Stream bytes in a lane's first packets."""
+        whole, rest = divmod(packets, packets_per_block(self._block_bytes, payload_size))
+        return whole * self._block_bytes + min(rest * payload_size, self._block_bytes)
 
     def add_digest(self, number: int, digest: bytes) -> None:
         """A block's digest, by the lane that sends it."""
