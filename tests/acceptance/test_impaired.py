@@ -65,9 +65,12 @@ def test_transfer__all_faults_at_once(
     with capsys.disabled():
         shown = ("retransmissions", "nacks", "corrupt", "duplicates")
         print(f"\n{outcome.seconds:.2f} s  {'  '.join(f'{name} {record.get(name)}' for name in shown)}", end="  ")
+    if receiver == "socket" and LEVELS[level].has_ports:
+        return  # the kernel has looked at UDP's checksum before
     assert record["corrupt"] > 0
-    # Without a checksum only a block's digest finds what was damaged, and its packets come again.
-    assert bool(record["nacks"]) is not checksum
+    # Without a checksum only a block's digest finds what was damaged. With it, too, one in thirty: the 16 bits of the
+    # Internet checksum do not see it where one bit is flipped up and another one, of the same weight, down.
+    assert checksum or record["nacks"] > 0
 
 
 def transfer(
@@ -101,6 +104,7 @@ def test_transfer__a_third_is_lost(one_rig: Rig, level: str, sender: str, receiv
         level=level,  # type: ignore[arg-type]
         datapath_sender=sender,  # type: ignore[arg-type]
         datapath_receiver=receiver,  # type: ignore[arg-type]
+        delivery="direct" if receiver == "ebpf" else None,
         loss=(0.3, 0.3),
     )
     outcome = one_rig.carry_out(Plan(seed=1, size_bytes=4 * MIB, settings=settings, serves_all=False))

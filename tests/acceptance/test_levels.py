@@ -52,7 +52,7 @@ def test_transfer__each_level(
 @pytest.mark.parametrize("receiver", ["ebpf", "socket"])
 def test_receive__four_levels_at_once(tmp_path: Path, receiver: str) -> None:
     with ExitStack() as stack:
-        path = stack.enter_context(veth.veth(gro=receiver == "socket"))
+        path = stack.enter_context(veth.veth(gro=True))
         words = ("--output", str(tmp_path), "--keep", "--datapath", receiver)
         keeper = stack.enter_context(receiving(path.receiver, *words))
         ready = keeper.until(lambda event: event["event"] == "ready")

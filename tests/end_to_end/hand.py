@@ -15,14 +15,17 @@ from typing import Any
 from towline.lab.environments.veth import End
 
 WATCHDOG_S = 60.0
+TOWLINE = ("-m", "towline")
 
 
 class Hand:
     """One running command: `events` grows as it talks; `wait` for its end."""
 
-    def __init__(self, end: End, *arguments: str, before: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, end: End, *arguments: str, before: tuple[str, ...] = (), program: tuple[str, ...] = TOWLINE
+    ) -> None:
         # A command in a namespace is execed, not forked: its pid is this one.
-        command = end.command(*before, sys.executable, "-m", "towline", *arguments, "--insecure", "--json")
+        command = end.command(*before, sys.executable, *program, *arguments, "--insecure", "--json")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.events: list[dict[str, Any]] = []
         self.said = ""
@@ -85,9 +88,9 @@ class Hand:
 
 
 @contextmanager
-def hand(end: End, *arguments: str, before: tuple[str, ...] = ()) -> Iterator[Hand]:
+def hand(end: End, *arguments: str, before: tuple[str, ...] = (), program: tuple[str, ...] = TOWLINE) -> Iterator[Hand]:
     """A command that is gone when the block is left."""
-    running = Hand(end, *arguments, before=before)
+    running = Hand(end, *arguments, before=before, program=program)
     try:
         yield running
     finally:

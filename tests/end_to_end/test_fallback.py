@@ -208,3 +208,29 @@ def test_receive__acknowledgements_by_xdp_would_not_reach_a_socket(folder: Path,
         _, _, record = transfer(plain, folder, target, sender=(*options, "--datapath", "socket"), receiver=options)
     assert (record["datapath_sender"], record["datapath_receiver"]) == ("socket", "socket")
     assert record["retransmissions"] < record["packets"] / 10
+
+
+@pytest.mark.usefixtures("namespaces")
+@pytest.mark.parametrize(("level", "transmit"), [("ethernet", "packet"), ("udp6", "udp")])
+def test_send__live_frames_that_vanish(folder: Path, level: str, transmit: str) -> None:
+    """A kernel that cannot say whether the other end takes them, and an end that does not."""
+    unknowing = (
+        "import sys, towline.transmit.xdp as xdp; xdp.require_live_frames = lambda interface: None;"
+        "from towline.cli.main import main; sys.exit(main())"
+    )
+    options = ("--level", level, "--datapath", "socket")
+    with veth.veth() as plain:
+        listen = ("receive", "--interface", plain.receiver.interface, "--output", str(folder))
+        target = str(plain.receiver.address6) if level == "udp6" else plain.target
+        send = ("send", "--size", str(MIB), target, "--level", level)
+        with hand(plain.receiver, *listen, *options) as theirs:
+            theirs.until(lambda event: event["event"] == "ready")
+            with hand(plain.sender, *send, program=("-c", unknowing)) as ours:
+                record = ours.finished()
+                theirs.finished()
+                assert ours.until(lambda event: event["event"] == "started")["transmit"] == "live"
+                note = ours.until(lambda event: event["event"] == "note")
+    assert note["text"] == f"live frames were not answered: from here on by {transmit} socket"
+    assert record["transmit"] == transmit
+    assert record["packets_sent"] == record["packets"] + record["retransmissions"]
+    assert verify.same(verify.source_chunks(MIB, 0), folder / f"random-{MIB}-0")

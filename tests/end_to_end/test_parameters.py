@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scapy.utils import rdpcap
 
 from tests.end_to_end.hand import Hand, hand, receiving
-from towline.errors import SettingsError
+from towline.errors import CompileError, NoReceiverError, SettingsError
 from towline.lab import verify
 from towline.lab.environments import veth
 
@@ -39,6 +40,9 @@ SENDERS: dict[str, tuple[int, tuple[str, ...]]] = {
     "two lanes": (8 * MIB + 1, ("--lanes", "2")),
     "two lanes for one block": (10, ("--lanes", "2")),
     "checksum": (MIB + 1, ("--checksum",)),
+    "redundancy 3": (MIB + 1, ("--redundancy", "3")),
+    "pace": (MIB + 1, ("--pace", "40mbit")),
+    "transmit packet": (MIB + 1, ("--transmit", "packet")),
     "window 64": (MIB + 1, ("--window", "64")),
 }
 _seeds = count(1)  # the names of random files hold them
@@ -67,11 +71,17 @@ def test_send__each_parameter(keeper: tuple[veth.Path, Hand, Path], case: str) -
     name = f"random-{size_bytes}-{seed}"
     arrived = folder / name
     assert verify.same(verify.source_chunks(size_bytes, seed), arrived)
-    assert record["packets_sent"] == record["packets"] + record["retransmissions"]
+    assert record["packets_sent"] == sum(record[one] for one in ("packets", "retransmissions", "redundant_copies"))
     assert record["packets"] >= size_bytes / record["payload_size"]
     said = {"pts": "payload_size", "acc": "ack_every", "lanes": "lanes", "window": "window", "pipelining": "pipelining"}
+    said |= {"redundancy": "redundancy"}
     for option, value in zip(options[::2], options[1::2], strict=False):
-        assert record[said[option[2:]]] == int(value)
+        if option[2:] in said:
+            assert record[said[option[2:]]] == int(value)
+    assert record["redundant_copies"] >= (record["redundancy"] - 1) * record["packets"]
+    if record["pace"]:
+        assert record["packets_sent"] * record["payload_size"] * 8 / record["seconds"] < record["pace"] * 1.02
+    assert record["transmit"] == ("packet" if case == "transmit packet" else "live")
     theirs = receiver.until(lambda event: event["event"] == "finished" and event["name"] == name)
     assert theirs["path"] == str(arrived)
     assert theirs["record"]["acks"] > 0
@@ -130,3 +140,70 @@ def test_transfer__a_window_too_small_is_refused() -> None:
     assert (done.returncode, done.stdout) == (SettingsError.exit_code, "")
     assert "a window of 64 packets of 1 byte(s) is too small" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+# ---- who we are: a sender that says something else finds nobody
+
+
+STRANGERS = {
+    "ethertype": ("ethernet", "--ethertype", "1501"),  # a length, as Linux reads it
+    "next header": ("ipv6", "--next-header", "253"),
+    "port": ("udp6", "--port", "15011"),
+}
+
+
+@pytest.mark.parametrize("case", STRANGERS)
+def test_send__to_nobody(keeper: tuple[veth.Path, Hand, Path], case: str) -> None:
+    path, _, _ = keeper
+    level, *words = STRANGERS[case]
+    target = path.target if level == "ethernet" else str(path.receiver.address6)
+    options = ("--level", level, "--timeout", "1", *words)
+    with hand(path.sender, "send", "--size", "1", target, *options) as sender:
+        assert sender.wait() == NoReceiverError.exit_code
+
+
+@pytest.mark.usefixtures("namespaces")
+@pytest.mark.parametrize("datapath", ["ebpf", "socket"])
+@pytest.mark.parametrize("case", STRANGERS)
+def test_transfer__numbers_in_frames(tmp_path: Path, case: str, datapath: str) -> None:
+    level, option, value = STRANGERS[case]
+    capture = tmp_path / "wire.pcap"
+    lab("--size", "100K", "--level", level, option, value, "--datapath", datapath, "--capture", str(capture))
+    frames = [bytes(packet) for packet in rdpcap(str(capture)) if len(bytes(packet)) > 500]
+    assert len(frames) > 50
+    at, size = {"ethertype": (12, 2), "next header": (20, 1), "port": (56, 2)}[case]
+    assert {int.from_bytes(frame[at : at + size]) for frame in frames} == {int(value)}
+
+
+# ---- programs and where they run
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_transfer__generic_xdp() -> None:
+    record = lab("--size", "1M", "--xdp-mode", "generic")
+    assert (record["xdp_mode_sender"], record["xdp_mode_receiver"]) == ("generic", "generic")
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_transfer__block_size() -> None:
+    assert lab("--size", "1M", "--block-size", "1000")["block_bytes"] == 1000
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_transfer__other_clang_flags() -> None:
+    record = lab("--size", "1M", "--clang-flags", "sender=-O3", "--clang-flags", "receiver=-mcpu=v3")
+    assert (record["clang_flags_sender"], record["clang_flags_receiver"]) == ("-O3", "-mcpu=v3")
+    assert record["refused"] is None
+
+
+@pytest.mark.usefixtures("namespaces")
+@pytest.mark.parametrize("side", ["sender", "receiver"])
+def test_transfer__flags_that_are_refused_are_a_result(side: str) -> None:
+    words = ["--size", "1M", "--json", "--clang-flags", f"{side}=-mcpu=v99"]
+    command = [sys.executable, "-m", "towline", "lab", "transfer", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == CompileError.exit_code
+    record = json.loads(done.stdout)
+    assert record["refused"].startswith(f"{side}: ")
+    assert "v99" in record["refused"]
+    assert record["verified"] is None

@@ -73,6 +73,8 @@ class Screen:
                 self.bar.reset(self.task, description=escape(printable(event.name)), total=total, visible=True, rate="")
                 if self.summary or event.notes:  # a laboratory's table says it, but for why
                     self._started(event)
+            case events.Note():
+                self._say(event.text)
             case events.Progress():
                 self.last = event
                 rate = event.done_bytes * 8 / 1e9 / event.seconds if event.seconds > 0 else 0.0

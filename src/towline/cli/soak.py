@@ -15,7 +15,7 @@ from towline.cli.options import FLAG
 from towline.cli.screen import MIB, print_json, print_table, printable
 from towline.errors import SettingsError, TowlineError
 from towline.lab.soak.rig import Outcome
-from towline.lab.soak.run import Totals, seeds
+from towline.lab.soak.run import RIGS, Totals, seeds
 from towline.lab.soak.run import soak as run_soak
 
 TRANSFERS = 1000
@@ -71,7 +71,7 @@ def soak(
             if json:
                 print_json(_line(outcome))
 
-        totals = run_soak(seeds(first, count), tell, minutes=minutes, rigs=1 if count == 1 else 2)
+        totals = run_soak(seeds(first, count), tell, minutes=minutes, rigs=1 if count == 1 else RIGS)
     if not json:
         print_table(_table(totals))
     for problem in totals.left:
@@ -108,6 +108,7 @@ def _line(outcome: Outcome) -> dict[str, Any]:
             "seed": plan.seed,
             "file_bytes": plan.size_bytes,
             "soak_seconds": outcome.seconds,
+            **{f"rss_kib_{side}": over.rss_kib for side, over in outcome.held.items()},
             "command": plan.command(),
         }
     )

@@ -86,7 +86,8 @@ class XdpReceiver:
         state["ack_every"] = terms.ack_every
         state["window"] = terms.window
         state["delivery"] = DELIVERIES.index(terms.delivery)
-        if origin.by_socket and self._interface.kind == "veth" and self.xdp_mode == "native":
+        # XDP_TX would ring no veth whose other end has no program of its own, as a bridge's port has none.
+        if self._interface.kind == "veth" and self.xdp_mode == "native":
             state["bounce_ifindex"] = self._interface.index
         state["short_every"] = self._settings.short_records
         for name in ("drained", "cursor", "highest", "ready"):

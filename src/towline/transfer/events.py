@@ -37,6 +37,12 @@ class Started(Event, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+class Note(Event, frozen=True, kw_only=True):
+    """Something is done otherwise from here on, and why."""
+
+    text: str
+
+
 class Progress(Event, frozen=True, kw_only=True):
     """How far a transfer is; at most ten a second."""
 

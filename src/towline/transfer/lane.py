@@ -21,6 +21,7 @@ from towline.wire import Flag, Message
 AHEAD_PACKETS = 2 * BURST_MOST
 POLL_LEAST_US = 50
 POLL_MOST_US = 1_000
+VANISHED_US = 1_000_000  # live frames that nobody answers for so long (or four round trips) are not believed
 IDLE_POLLS = 200  # at the least interval, before it grows
 
 
@@ -44,6 +45,8 @@ class Lane(threading.Thread):
         self.error: BaseException | None = None
         self.first_sent_us: int | None = None
         self.heard = 0  # ACKs, for who watches whether the peer is alive
+        self.fell_back = False  # live frames were sent and never heard of
+        self._believed = False
         self._number = number
         self._filler = LaneFiller(stream, transmit.slots, transmit.lengths, rules.first)
         self._stream = stream
@@ -111,7 +114,17 @@ class Lane(threading.Thread):
             )
             if fin is not None:
                 self._send_control(fin)
+        self._doubt(now)
         return schedule is not None
+
+    def _doubt(self, now: int) -> None:
+        """A driver that cannot take live frames lets them vanish without a word: believe the first answer only."""
+        if self._believed or self.first_sent_us is None:
+            return
+        self._believed = self.heard > 0
+        if not self._believed and now - self.first_sent_us > max(VANISHED_US, 4 * self.rules.rtt.smoothed_us):
+            self._believed = True
+            self.fell_back = self.transmit.fall_back()
 
     def _fillable(self) -> int:
         """Slots below this may be filled: they are free, and not further ahead than lanes can share the work."""

@@ -26,14 +26,14 @@ from towline.settings import NEAR_WINDOW, Settings
 from towline.sockets.inbox import is_same
 from towline.transfer.control import Control
 from towline.transfer.control import send as send_message
-from towline.transfer.events import Finished, OnEvent, Progress, Started
+from towline.transfer.events import Finished, Note, OnEvent, Progress, Started
 from towline.transfer.files import FileSource, RandomSource, Source
 from towline.transfer.lane import Lane
 from towline.transfer.reach import Reach, reach
 from towline.transfer.record import sender_record
 from towline.transfer.stream import Entry, OutgoingStream
 from towline.transfer.target import parse_target
-from towline.transfer.transmitters import hears_by_xdp, open_transmitter
+from towline.transfer.transmitters import by_socket_at, hears_by_xdp, open_transmitter
 from towline.transfer.usage import Usage
 from towline.transmit.flow import packet_bytes
 from towline.transmit.lane import BURST_MOST, Transmitter, now_us
@@ -120,7 +120,7 @@ class _Sending:
         self._control.others_pump = transmitter.xdp_mode is None
         try:
             self._begin(accepted, transmitter, rtt_us)
-            self._transfer()
+            self._transfer(transmitter)
         except BaseException as error:
             self._abort(accepted, f"the sender gave up ({str(error) or type(error).__name__})")
             raise
@@ -211,7 +211,7 @@ class _Sending:
 
     # ---- while bytes flow
 
-    def _transfer(self) -> None:
+    def _transfer(self, transmitter: Transmitter) -> None:
         liveness = Liveness(timeout_us=self._settings.timeout_s * 1_000_000, now=now_us())
         began = told = time.monotonic()
         while self._finished_us is None:
@@ -220,6 +220,11 @@ class _Sending:
                     self._heed(letter.message, liveness)
             now, seconds = now_us(), time.monotonic()
             self._watch(liveness, now)
+            if transmitter.transmit == "live" and any(lane.fell_back for lane in self._lanes.values()):
+                transmitter.transmit = by_socket_at(self._way, self._settings)
+                self._on_event(
+                    Note(text=f"live frames were not answered: from here on by {transmitter.transmit} socket")
+                )
             if seconds - told >= PROGRESS_S:
                 told = seconds
                 self._on_event(self._progress(seconds - began))

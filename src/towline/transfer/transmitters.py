@@ -65,7 +65,8 @@ def _by_xdp(way: Reach, control: Control, accepted: list[Accepted], settings: Se
     notes: tuple[str, ...] = ()
     if settings.transmit in (None, "live"):
         try:
-            return XdpTransmitter(frames, accepted, settings)
+            otherwise = None if settings.transmit else _bursts_later(way, control, accepted, settings)
+            return XdpTransmitter(frames, accepted, settings, otherwise=otherwise)
         except UnsupportedError as error:
             if settings.transmit == "live":
                 raise
@@ -85,11 +86,23 @@ def _by_socket(
     return SocketTransmitter(accepted, inbox, peer, transmit=how, bursts=bursts, notes=notes)
 
 
+def by_socket_at(way: Reach, settings: Settings) -> str:
+    """Through which kind of socket packets leave, where they leave through one."""
+    return settings.transmit or ("udp" if way.level.has_ports else "packet")
+
+
+def _bursts_later(
+    way: Reach, control: Control, accepted: list[Accepted], settings: Settings
+) -> Callable[[int, Slots], Bursts]:
+    """The same, but nothing is opened before it is needed."""
+    return lambda number, slots: _bursts(way, control, accepted, settings)[1](number, slots)
+
+
 def _bursts(
     way: Reach, control: Control, accepted: list[Accepted], settings: Settings
 ) -> tuple[str, Callable[[int, Slots], Bursts]]:
     """How packets leave through a socket, and what makes a lane's."""
-    how = settings.transmit or ("udp" if way.level.has_ports else "packet")
+    how = by_socket_at(way, settings)
     exit_ = PacketExit(way.interface.name, way.level, numbers_of(settings)) if how == "packet" else None
     if exit_ is not None:
         control.hold(exit_)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic_ns
 from typing import Protocol
 
@@ -51,11 +52,24 @@ class Bursts(Protocol):
 class TransmitLane:
     """`slots`: the payload, `lengths` (uint16, by slot): bytes of each packet; both the filler's to write."""
 
-    def __init__(self, *, slots: Slots, hearing: Hearing, bursts: Bursts) -> None:
+    def __init__(
+        self, *, slots: Slots, hearing: Hearing, bursts: Bursts, otherwise: Callable[[], Bursts] | None = None
+    ) -> None:
+        """`otherwise` makes what sends if nothing of what `bursts` sends is ever heard of."""
         self.slots = slots
         self.lengths = np.zeros(slots.window, np.uint16)
         self._hearing = hearing
         self._bursts = bursts
+        self._otherwise = otherwise
+        self._sent_before = 0
+
+    def fall_back(self) -> bool:
+        """Send by other means from here on; False: there are none."""
+        if self._otherwise is None:
+            return False
+        make, self._otherwise = self._otherwise, None
+        self._sent_before, self._bursts = self._bursts.sent, make()
+        return True
 
     def hear(self, now: int) -> Heard:
         """What the receiver has said."""
@@ -73,7 +87,7 @@ class TransmitLane:
 
     def counters(self) -> dict[str, int]:
         """What left and what was heard on this lane (names as in state.h)."""
-        return {"sent": self._bursts.sent, **self._hearing.counters()}
+        return {"sent": self._sent_before + self._bursts.sent, **self._hearing.counters()}
 
     def rtt_histogram(self) -> NDArray[np.uint32]:
         """Round-trip samples by bucket of `rtt_bucket` (acknowledged.h)."""

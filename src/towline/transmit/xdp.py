@@ -8,6 +8,7 @@ import secrets
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import towline.bpf
@@ -60,8 +61,12 @@ class XdpTransmitter:
         *,
         transmit: str = "live",
         bursts: Callable[[int, Slots], Bursts] | None = None,
+        otherwise: Callable[[int, Slots], Bursts] | None = None,
     ) -> None:
-        """Raises UnsupportedError where live frames or the hook are not to be had, and what the kernel room raises."""
+        """`otherwise`: what sends if live frames turn out to vanish.
+
+        Raises UnsupportedError where live frames or the hook are not to be had, and what the kernel room raises.
+        """
         if bursts is None:
             require_live_frames(way.interface)
         self.transmit = transmit
@@ -70,6 +75,7 @@ class XdpTransmitter:
         self._accepted = accepted
         self._settings = settings
         self._bursts = bursts
+        self._otherwise = otherwise
         self._secret = secrets.randbits(64)
         self._rings: list[Map] = []
         self._object = Object(compile_program(SOURCE, flags=settings.clang_flags_sender))
@@ -150,7 +156,8 @@ class XdpTransmitter:
             ring = Ring(self._rings[number], self._object.dtype("acknowledgement"))
             hearing = RingAcknowledgements(state, terms.window, first, ring)
         bursts = self._bursts(number, slots) if self._bursts else self._live(number, terms.payload_size)
-        return TransmitLane(slots=slots, hearing=hearing, bursts=bursts)
+        otherwise = partial(self._otherwise, number, slots) if self._otherwise else None
+        return TransmitLane(slots=slots, hearing=hearing, bursts=bursts, otherwise=otherwise)
 
     def _live(self, number: int, payload_size: int) -> LiveBursts:
         return LiveBursts(

@@ -9,10 +9,10 @@ import pytest
 
 from towline.lab import leftovers
 from towline.lab.soak import left
-from towline.lab.soak.left import GROWTH_KIB, RECENT, WARM_UP, Growth, Left
+from towline.lab.soak.left import GROWTH_KIB, LIFE_LEAST, RECENT, Growth, Left
 from towline.lab.soak.worker import Over
 
-ENOUGH = WARM_UP + 2 * RECENT
+ENOUGH = LIFE_LEAST
 
 
 def lived(rss_kib: list[int], files: list[int]) -> str | None:
@@ -24,14 +24,13 @@ def lived(rss_kib: list[int], files: list[int]) -> str | None:
 
 
 def test_growth__warming_up_is_none() -> None:
-    steady = [100_000] * (ENOUGH - WARM_UP)
-    assert lived([50_000] * WARM_UP + steady, [4] * ENOUGH) is None
+    warm_up = ENOUGH // 3
+    assert lived([50_000] * warm_up + [200_000] * (ENOUGH - warm_up), [4] * ENOUGH) is None
     assert lived([50_000 + 1000 * n for n in range(ENOUGH - 1)], [4] * (ENOUGH - 1)) is None  # too short to tell
 
 
 def test_growth__of_memory_is_told() -> None:
-    step = GROWTH_KIB // RECENT + 1
-    said = lived([50_000 + step * n for n in range(2 * ENOUGH)], [4] * 2 * ENOUGH)
+    said = lived([50_000 + GROWTH_KIB // 50 * n for n in range(ENOUGH)], [4] * ENOUGH)
     assert said is not None
     assert "has grown by" in said
 
@@ -52,9 +51,8 @@ def test_growth__a_new_worker_begins_anew() -> None:
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_behind__finds_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_behind__finds_what_is_there() -> None:
     before = Left()
-    monkeypatch.setattr(left, "_FREED_S", 0.0)
     (name,) = leftovers.namespace_names("a")
     subprocess.run(["ip", "netns", "add", name], check=True)
     try:

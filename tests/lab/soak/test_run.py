@@ -10,7 +10,7 @@ import pytest
 
 from towline.cli.main import main
 from towline.errors import RunError
-from towline.lab.soak import rig as rigs
+from towline.lab import verify
 from towline.lab.soak.rig import Outcome, Rig
 from towline.lab.soak.run import Totals, seeds, soak
 
@@ -59,7 +59,7 @@ def test_lab_soak__a_failure_is_told_with_its_seed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = itertools.cycle((True, False))
-    monkeypatch.setattr(rigs.verify, "same", lambda sent, received: next(results))
+    monkeypatch.setattr(verify, "same", lambda sent, received: next(results))
     assert main(["lab", "soak", "--transfers", "2", "--seed", "13"]) == 1
     said = capsys.readouterr()
     assert "the file differs from its source" in said.err

@@ -16,11 +16,14 @@ from towline.lab.soak.worker import Over
 from towline.owner import owner
 
 OURS = frozenset({"sender", "receiver", "want", "forward", "backward"})  # programs by their names
+_LOOK_S = 0.1
 _FREED_S = 5.0  # the kernel frees a program some time after its last holder has gone
 
-WARM_UP = 40  # transfers before a worker has met what it keeps: code, caches, the heap's fragments
+# A heap comes to the size of the largest transfers, which are rare: only what grows for ever does so in the second half
+# of a worker's life, too.
+LIFE_LEAST = 200  # transfers
 RECENT = 20
-GROWTH_KIB = 48 << 10
+GROWTH_KIB = 32 << 10
 GROWTH_FILES = 0
 
 
@@ -36,8 +39,11 @@ class Left:
         found = [f"namespace {name}" for name in netns.listnetns() if owner() in name]
         found += [f"folder {one}" for folder in folders for one in folder.glob(f"towline-{owner()}-*")]
         deadline = time.monotonic() + _FREED_S
-        while (programs := self._orphans()) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        programs = self._orphans()
+        while programs and time.monotonic() < deadline:
+            time.sleep(_LOOK_S)
+            still = self._orphans()  # others' come and go meanwhile: only one that stays is left behind
+            programs = {number: name for number, name in programs.items() if number in still}
         return found + [f"program {number} {name}" for number, name in programs.items()]
 
     def _orphans(self) -> dict[int, str]:
@@ -61,9 +67,10 @@ class Growth:
     def ended(self, worker: str) -> str | None:
         """What has grown in a worker's life; None for one that did not live long enough to tell."""
         seen = self._seen.pop(worker, [])
-        if len(seen) < WARM_UP + 2 * RECENT:
+        if len(seen) < LIFE_LEAST:
             return None
-        first, recent = seen[WARM_UP : WARM_UP + RECENT], seen[-RECENT:]
+        half = len(seen) // 2
+        first, recent = seen[half - RECENT : half], seen[-RECENT:]
         rss_kib = min(one.rss_kib for one in recent) - max(one.rss_kib for one in first)
         files = min(one.files for one in recent) - max(one.files for one in first)
         if rss_kib > GROWTH_KIB:

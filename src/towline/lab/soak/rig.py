@@ -32,7 +32,7 @@ HANGS_S = 60.0
 _LAST_WORDS_S = 0.3  # for a worker to say where it is
 _ENDING_S = 5.0
 
-Heard = events.Ready | events.Started | events.Progress | events.Finished | events.Failed | Over
+Heard = events.Ready | events.Started | events.Note | events.Progress | events.Finished | events.Failed | Over
 _DECODER = msgspec.json.Decoder(Heard)
 
 
@@ -233,7 +233,8 @@ def _log(*workers: Worker) -> str:
 def _contradiction(plan: Plan, record: dict[str, Any]) -> str | None:
     """What a record says that cannot be, or that was not planned: a fallback, packets that nobody counted."""
     for name in ("datapath_sender", "datapath_receiver", "delivery", "lanes", "redundancy", "checksum"):
-        if name in record and record[name] != getattr(plan.settings, name):
+        planned = getattr(plan.settings, name)
+        if name in record and planned is not None and record[name] != planned:
             return f"{name} was {record[name]}"
     if "packets_sent" in record:
         sent = sum(record[name] for name in ("packets", "retransmissions", "redundant_copies"))

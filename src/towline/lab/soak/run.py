@@ -16,7 +16,7 @@ from towline.lab.soak.left import Growth, Left
 from towline.lab.soak.plan import plan
 from towline.lab.soak.rig import Outcome, Rig, rig
 
-RIGS = 2
+RIGS = 3
 _SUMS = ("packets", "retransmissions")
 
 
