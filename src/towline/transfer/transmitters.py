@@ -95,7 +95,11 @@ def _bursts_later(
     way: Reach, control: Control, accepted: list[Accepted], settings: Settings
 ) -> Callable[[int, Slots], Bursts]:
     """The same, but nothing is opened before it is needed."""
-    return lambda number, slots: _bursts(way, control, accepted, settings)[1](number, slots)
+
+    def make(number: int, slots: Slots) -> Bursts:
+        return _bursts(way, control, accepted, settings)[1](number, slots)
+
+    return make
 
 
 def _bursts(
