@@ -44,7 +44,7 @@ struct receiver_state {
 	__u32 window;
 	__u32 delivery;
 	__u32 bounce_ifindex; /* 0: ACKs leave by XDP_TX; else they are redirected to this interface, the packet's own */
-	__u32 short_every; /* every so manieth ring record holds a part of its payload only; 0: none */
+	__u32 short_every;    /* every so manieth ring record holds a part of its payload only; 0: none */
 
 	/* User space, while it runs. */
 	CACHE_LINE __u32 drained; /* slots below it are free */

@@ -73,7 +73,7 @@ struct hello {
 	__be32 ack_every;
 	__be32 window;	 /* at most */
 	__u8 address[6]; /* where replies go, at levels whose frames carry no source */
-	__u8 by_socket; /* 1: ACKs are heard by an ordinary socket, not by a program in the sender's driver */
+	__u8 by_socket;	 /* 1: ACKs are heard by an ordinary socket, not by a program in the sender's driver */
 	__u8 unused;
 	__u8 cookie[16];   /* zeros at first, then RETRY's */
 	__u8 padding[136]; /* no reply may be longer than what asked for it, and a reason wants room */
