@@ -65,7 +65,7 @@ def test_receive__four_levels_at_once(tmp_path: Path, receiver: str) -> None:
                 hand(
                     path.sender,
                     *("send", "--size", "64M", "--seed", str(seed), target, "--level", level),
-                    *("--datapath", "ebpf" if level == "udp6" else "socket"),
+                    *("--datapath", "ebpf" if level == "udp6" else "socket", "--pace", "100mbit"),
                 )
             )
             for seed, (level, target) in enumerate(targets.items())

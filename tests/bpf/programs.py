@@ -106,6 +106,7 @@ class ReceiverProgram:
         number, opened = self.xdp.open(terms, origin(level), first_index)
         slot = number & 0xFFFF
         state = self.xdp._states[slot]
+        state["bounce_ifindex"] = 0  # as on a card: the verdict on an answer is XDP_TX
         session = Session(number=number, level=level, slot=slot, terms=terms, state=state, delivery=opened)
         self._sessions.append(session)
         return session

@@ -24,6 +24,7 @@ from towline.wire import DATA_LEAST_BYTES
 
 IPV6_LEAST_MTU = 1280
 READY_S = 120.0  # clang may have to compile first, on a machine that is busy
+NOT_BEGUN_S = 1.0  # for a receiver to say why it let nobody begin
 STOP_S = 5.0  # after the protocol's own time-out, to clean up
 
 # A side that ends with one of these tells of the other's trouble, not of its own.
@@ -179,8 +180,9 @@ def _carry_out(plan: Run, path: veth.Path, output: Path, on_event: events.OnEven
             raise receiver.error() if receiver.ended else RunError("receiver", f"not ready in {READY_S:g} s")
         family.start("sender", path.sender.command(*_send_command(plan, path)))
         family.wait_until(lambda: family.all_ended() or bool(family.failed()), None, seen.note)
-        # The other side must find out by itself; how it ends is part of what happened.
-        family.wait_until(family.all_ended, plan.settings.timeout_s + STOP_S, seen.note)
+        # The other side must find out by itself; how it ends is part of what happened. It knows of nothing before.
+        patience_s = plan.settings.timeout_s + STOP_S if seen.begin is not None else NOT_BEGUN_S
+        family.wait_until(family.all_ended, patience_s, seen.note)
         _complain(family, seen)
     return seen
 
