@@ -59,6 +59,7 @@ def carry_out(one_rig: Rig, number: int, size_bytes: int, **impairments: Any) ->
     return outcome.record
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("number", range(len(CASES)), ids=["-".join(filter(None, case)) for case in CASES])
 def test_transfer__clean(one_rig: Rig, number: int) -> None:
     record = carry_out(one_rig, number, CLEAN_BYTES)

@@ -165,6 +165,7 @@ def test_send__to_nobody(keeper: tuple[veth.Path, Hand, Path], case: str) -> Non
 
 
 @pytest.mark.usefixtures("namespaces")
+@pytest.mark.acceptance
 @pytest.mark.parametrize("datapath", ["ebpf", "socket"])
 @pytest.mark.parametrize("case", STRANGERS)
 def test_transfer__numbers_in_frames(tmp_path: Path, case: str, datapath: str) -> None:

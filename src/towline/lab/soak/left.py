@@ -32,12 +32,11 @@ class Left:
 
     def __init__(self) -> None:
         self._before = set(loaded_programs())
+        self._there = set(_things())
 
     def behind(self) -> list[str]:
         """In words: namespaces and folders of this process, and programs of ours that nobody holds any more."""
-        folders = {leftovers.MEMORY_FOLDER, Path(tempfile.gettempdir())}
-        found = [f"namespace {name}" for name in netns.listnetns() if owner() in name]
-        found += [f"folder {one}" for folder in folders for one in folder.glob(f"towline-{owner()}-*")]
+        found = [thing for thing in _things() if thing not in self._there]
         deadline = time.monotonic() + _FREED_S
         programs = self._orphans()
         while programs and time.monotonic() < deadline:
@@ -50,6 +49,13 @@ class Left:
         new = {n: name for n, name in loaded_programs().items() if n not in self._before and name in OURS}
         held = held_programs() if new else set()
         return {number: name for number, name in new.items() if number not in held}
+
+
+def _things() -> list[str]:
+    """Namespaces and folders that carry this process's name."""
+    folders = {leftovers.MEMORY_FOLDER, Path(tempfile.gettempdir())}
+    found = [f"namespace {name}" for name in netns.listnetns() if owner() in name]
+    return found + [f"folder {one}" for folder in folders for one in folder.glob(f"towline-{owner()}-*")]
 
 
 class Growth:
