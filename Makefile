@@ -3,7 +3,7 @@
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup build check test acceptance soak demo bench clean
+.PHONY: help setup yardsticks build check test acceptance soak demo experiments compare bench clean
 
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
@@ -33,6 +33,12 @@ $(READY): setup.sh pyproject.toml
 	./setup.sh
 	@touch $@
 
+yardsticks: $(READY) .venv/yardsticks ## install what `lab compare` and the acceptance tests use besides: rsync, scp's server, aioquic, Chromium
+
+.venv/yardsticks: setup.sh pyproject.toml | $(READY)
+	./setup.sh acceptance
+	@touch $@
+
 build: $(READY) ## compile the BPF programs (they are compiled when they are needed, too)
 	$(PYTHON) -c "$$COMPILE" src/towline/bpf/*.bpf.c
 
@@ -46,7 +52,7 @@ check: $(READY) ## lint, format, types, format of the C sources
 test: check root ## check, and all tests but the slow ones
 	$(AS_ROOT) $(PYTEST) -m 'not acceptance'
 
-acceptance: root ## each promise in full; takes long
+acceptance: yardsticks root ## each promise in full; takes long
 	$(AS_ROOT) $(PYTEST) -m acceptance
 
 soak: root ## random transfers over impaired paths, each verified; SOAK="--minutes 90" passes options
@@ -54,6 +60,13 @@ soak: root ## random transfers over impaired paths, each verified; SOAK="--minut
 
 demo: root ## a real file over a veth pair, checked, with a table of what happened
 	$(AS_ROOT) $(PYTHON) -m towline demo
+
+experiments: root ## a quick version of every plan in plans/, and one page that shows them all
+	$(AS_ROOT) $(PYTHON) -m towline lab sweep plans/*.toml --quick --output results/quick
+	$(AS_ROOT) $(PYTHON) -m towline lab report results/quick
+
+compare: yardsticks root ## towline beside TCP, QUIC, rsync, scp ... over one wire; COMPARE="--loss 1% --rate 200mbit" passes options
+	$(AS_ROOT) $(PYTHON) -m towline lab compare $(COMPARE)
 
 bench: root ## speed beside a bare copy loop and TCP, in one run; BENCH="--rounds 7" passes options
 	$(AS_ROOT) $(PYTHON) -m benchmarks $(BENCH)

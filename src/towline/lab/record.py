@@ -10,6 +10,8 @@ from towline.quantities import DIRECTIONS
 
 _IMPAIRMENTS = ("delay", "jitter", "rate", "loss", "corruption", "duplication", "reordering")
 _ASKED = (*_IMPAIRMENTS[:3], "queue", "loss", "loss_burst", *_IMPAIRMENTS[4:])
+_PROGRAMS = ("sender", "receiver", "emulator")
+_PROGRAM_FIGURES = ("instructions", "verified_instructions", "jited_bytes", "program_ns")
 IMPAIRMENT_FIELDS: tuple[str, ...] = (
     *(f"{name}_{direction}" for name in _ASKED for direction in DIRECTIONS),
     *(f"measured_{name}_{direction}" for name in _IMPAIRMENTS for direction in DIRECTIONS),
@@ -17,15 +19,30 @@ IMPAIRMENT_FIELDS: tuple[str, ...] = (
 
 # Plots, comparisons and scripts depend on these names: none may change, new ones may come.
 FIELDS: tuple[str, ...] = (
+    *("plan", "cell", "attempt"),
     *("environment", "level", "datapath_sender", "datapath_receiver", "delivery", "transmit"),
     *("xdp_mode_sender", "xdp_mode_receiver", "payload_size", "ack_every", "ring_size", "pipelining"),
     *("lanes", "window", "block_bytes", "mtu", "checksum", "redundancy", "pace", "repetition", "order"),
     *("seed", "file_bytes", "clang_flags_sender", "clang_flags_receiver", "clang_flags_emulator", "sink"),
-    *("consumer_delay_us", "short_records"),
+    *("consumer_delay_us", "short_records", "spin_ns"),
     *IMPAIRMENT_FIELDS,
-    *("canary", "load", "stolen", "seconds", "total_seconds", "goodput_gbps", "packets_sent", "packets"),
+    *(
+        "canary",
+        "canary_memory_us",
+        "canary_program_ns",
+        "load",
+        "stolen",
+        "short",
+        "seconds",
+        "total_seconds",
+        "goodput_gbps",
+        "packets_sent",
+        "packets",
+    ),
     *("retransmissions", "redundant_copies", "useless_retransmissions", "acks", "nacks", "duplicates"),
     *("corrupt", "ring_full", "out_of_window", "contended", "malformed", "rtt_us_p50", "rtt_us_p99"),
+    *("frames_forward", "frames_backward", "control_forward", "control_backward", "accounting"),
+    *(f"{figure}_{program}" for program in _PROGRAMS for figure in _PROGRAM_FIGURES),
     *("cpu_seconds", "cpu_seconds_per_gib", "process_cpu_seconds", "peak_rss_mib", "verified", "refused", "void"),
     *("void_reason", "kernel", "cpu", "version"),
 )
