@@ -19,6 +19,7 @@ from towline.settings import (
     parameters_of,
     parse_clang_flags,
     parse_datapath,
+    parse_setting,
 )
 
 NUMBERS = {name: p for name, p in PARAMETERS.items() if p.low is not None and not p.directions}
@@ -154,3 +155,36 @@ def test_parse_datapath__one_word_holds_for_both() -> None:
 def test_parse_datapath__refuses_the_rest(text: str) -> None:
     with pytest.raises(SettingsError, match=r"SENDER\[:RECEIVER\]"):
         parse_datapath(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("ring_size", "64K", 65536),
+        ("ethertype", "0x1501", 0x1501),
+        ("pace", "none", None),
+        ("checksum", "on", True),
+        ("checksum", "False", False),
+        ("delivery", "ring", "ring"),
+        ("loss", "backward=5%", (0.0, 0.05)),
+        ("delay", "10ms", (10_000, 10_000)),
+        ("clang_flags_sender", "-O3 '-D A'", ("-O3", "-D A")),
+    ],
+)
+def test_parse_setting__as_people_write_it(name: str, text: str, value: object) -> None:
+    assert parse_setting(name, text) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("ring_size", "5000", "a power of two from 4K"),
+        ("delivery", "pigeon", "it must be direct or ring"),
+        ("ack_every", "none", "not a whole number"),
+        ("checksum", "perhaps", "neither on nor off"),
+        ("clang_flags_sender", "'-O3", "No closing quotation"),
+    ],
+)
+def test_parse_setting__refuses_what_is_not_legal(name: str, text: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        parse_setting(name, text)

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from towline.errors import SettingsError
 from towline.parameter import Parameter, Side
-from towline.quantities import DIRECTIONS
+from towline.quantities import DIRECTIONS, parse_directions, unit
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -341,6 +341,37 @@ def type_of(name: str) -> Any:
     return _TYPES[name]
 
 
+def default_of(name: str) -> Any:
+    """A setting's default."""
+    return _DEFAULTS[name]
+
+
+def parse_setting(name: str, text: str) -> Any:
+    """A setting's value from how people write it: `64K`, `10ms`, `none`, `on`, `forward=1%,backward=5%`, `-O3 -g`.
+
+    Raises SettingsError, also for a value that is not legal.
+    """
+    parameter = PARAMETERS[name]
+
+    def parse_one(word: str) -> Any:
+        if parameter.none_means and word.lower() == "none":
+            return None
+        return word if parameter.choices else unit(parameter.unit).parse(word)
+
+    if parameter.directions:
+        value: Any = parse_directions(text, parse_one, _DEFAULTS[name])
+    elif parameter.choices or parameter.low is not None:
+        value = parse_one(text)
+    elif _TYPES[name] is bool:
+        value = _SWITCH.get(text.lower())
+        if value is None:
+            raise SettingsError(f"{text!r} is neither on nor off")
+    else:
+        value = _split_flags(text)
+    _check(name, parameter, value)
+    return value
+
+
 def largest_block_bytes(window: int, payload_size: int) -> int:
     """Bytes of a block, without its trailer, that a quarter of the window holds.
 
@@ -363,11 +394,15 @@ def parse_clang_flags(assignments: Sequence[str]) -> dict[str, tuple[str, ...]]:
         program, equals, flags = text.partition("=")
         if not equals or program not in programs:
             raise SettingsError(f"{text!r}: write PROGRAM=FLAGS, with a program of {' or '.join(programs)}")
-        try:
-            found[f"clang_flags_{program}"] = tuple(shlex.split(flags))
-        except ValueError as error:
-            raise SettingsError(f"{text!r}: {error}") from error
+        found[f"clang_flags_{program}"] = _split_flags(flags)
     return found
+
+
+def _split_flags(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise SettingsError(f"{text!r}: {error}") from error
 
 
 def parse_datapath(text: str) -> dict[str, str]:
@@ -399,3 +434,5 @@ def _check(name: str, parameter: Parameter, value: object) -> None:
 
 
 _TYPES = get_type_hints(Settings)
+_DEFAULTS: Mapping[str, Any] = {f.name: f.default for f in dataclasses.fields(Settings)}
+_SWITCH = {"on": True, "true": True, "off": False, "false": False}

@@ -14,7 +14,7 @@ from towline import settings
 from towline.errors import SettingsError
 from towline.parameter import Parameter as Described
 from towline.parameter import Side
-from towline.quantities import format_directions, parse_directions, parse_size, unit
+from towline.quantities import format_directions, parse_size, unit
 from towline.settings import Settings
 
 # Annotations for options that are no settings.
@@ -69,7 +69,7 @@ class Options:
 def options_class(side: Side) -> type[Options]:
     """A dataclass whose fields are the settings that `side` uses, annotated for the command line."""
     fields = [
-        (name, Annotated[settings.type_of(name), _option(name)], field(default=_default(name)))
+        (name, Annotated[settings.type_of(name), _option(name)], field(default=settings.default_of(name)))
         for name in settings.parameters_of(side)
         if not name.startswith(_WRITTEN_TOGETHER)
     ]
@@ -93,32 +93,23 @@ def _option(name: str) -> Parameter:
         group=_GROUPS["impairments" if parameter.directions else "settings"],
         help=f"{parameter.help[0].upper()}{parameter.help[1:]}{f' ({legal})' if legal else ''}.",
         metavar=unit(parameter.unit).metavar if parameter.low is not None else None,
-        converter=_converter(parameter, _default(name)),
+        converter=_converter(name),
         # A pair is two tokens to a parser that goes by types.
         n_tokens=1 if parameter.directions else None,
-        show_default=_shown_default(parameter, _default(name)),
+        show_default=_shown_default(parameter, settings.default_of(name)),
         negative=None if settings.type_of(name) is bool else "",
     )
 
 
-def _converter(parameter: Described, default: Any) -> Callable[..., Any] | None:
+def _converter(name: str) -> Callable[..., Any] | None:
+    parameter = settings.PARAMETERS[name]
     if not parameter.choices and parameter.low is None:
         return None
 
-    def value(text: str) -> Any:
-        if parameter.none_means and text.lower() == "none":
-            return None
-        return text if parameter.choices else unit(parameter.unit).parse(text)
-
     def convert(_type: Any, tokens: tuple[Token, ...]) -> Any:
-        text = tokens[0].value
-        return parse_directions(text, value, default) if parameter.directions else value(text)
+        return settings.parse_setting(name, tokens[0].value)
 
     return convert
-
-
-def _default(name: str) -> Any:
-    return next(f.default for f in dataclasses.fields(Settings) if f.name == name)
 
 
 def _shown_default(parameter: Described, default: Any) -> bool | Callable[[Any], str]:
