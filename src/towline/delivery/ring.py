@@ -82,6 +82,10 @@ class RingDelivery(SharedState):
         """Every packet below has been in the ring."""
         return self._front
 
+    def ring_fill(self) -> float:
+        """The share of the ring buffer in use, 0 to 1."""
+        return self._ring.fill_bytes() / self._ring.size_bytes
+
     def wanted(self) -> Indices:
         """Packets that came short or were taken back, and have not come again."""
         slots = np.flatnonzero(self._short)

@@ -22,7 +22,9 @@ from towline.quantities import format_directions, unit
 from towline.settings import Settings
 from towline.transfer import events
 
-Message = events.Ready | events.Started | events.Note | events.Progress | events.Finished | events.Failed
+Message = (
+    events.Ready | events.Started | events.Note | events.Progress | events.Sample | events.Finished | events.Failed
+)
 
 Note = Callable[["Child", Message], None]
 

@@ -43,8 +43,8 @@ FIELDS: tuple[str, ...] = (
     *("corrupt", "ring_full", "out_of_window", "contended", "malformed", "rtt_us_p50", "rtt_us_p99"),
     *("frames_forward", "frames_backward", "control_forward", "control_backward", "accounting"),
     *(f"{figure}_{program}" for program in _PROGRAMS for figure in _PROGRAM_FIGURES),
-    *("cpu_seconds", "cpu_seconds_per_gib", "process_cpu_seconds", "peak_rss_mib", "verified", "refused", "void"),
-    *("void_reason", "kernel", "cpu", "version"),
+    *("cpu_seconds", "cpu_seconds_per_gib", "process_cpu_seconds", "peak_rss_mib", "verified", "failed", "refused"),
+    *("void", "void_reason", "kernel", "cpu", "version"),
 )
 
 _SUMS = ("process_cpu_seconds", "peak_rss_mib")  # each side knows its own part

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -49,6 +49,19 @@ class Progress(Event, frozen=True, kw_only=True):
     done_bytes: int  # sender: sent and drained by the receiver; receiver: verified
     total_bytes: int | None  # None while a receiver does not know it
     seconds: float
+
+
+class Sample(Event, frozen=True, kw_only=True):
+    """The state of a transfer, every 50 ms and at its end; None: this side does not know it."""
+
+    side: Literal["sender", "receiver"]
+    at_us: int  # CLOCK_MONOTONIC, the same for all processes of a machine
+    done_bytes: int  # as in Progress
+    packets_sent: int | None = None  # DATA frames, retransmissions and copies included
+    retransmissions: int | None = None
+    rtt_us: int | None = None  # smoothed
+    window_fill: float | None = None  # 0 to 1: the share of the sender's slots that wait to be drained
+    ring_fill: float | None = None  # 0 to 1: the share of the BPF ring buffers in use
 
 
 class Finished(Event, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from towline.transfer.incoming import Incoming, Stage
 from towline.transfer.reach import name_of, origin_of
 from towline.transfer.receivers import open_ports, open_receiver, targets_at
 from towline.transfer.record import receiver_record
+from towline.transfer.sampling import PROGRESS_US, SAMPLE_US, Ticks, receiver_sample
 from towline.transfer.usage import Usage
 from towline.transmit.lane import now_us
 from towline.wire import Kind, Message
@@ -32,7 +33,6 @@ POLL_MOST_S = 500e-6
 QUIET_POLL_S = 2e-3
 QUIET_S = 0.05  # without movement, before polls become rare
 IDLE_POLL_S = 0.2
-PROGRESS_US = 100_000
 STRANGERS_PER_SECOND = 10
 
 
@@ -64,7 +64,7 @@ class _Receiving:
         self._incoming: dict[tuple[Peer, int], Incoming] = {}  # by whom to answer and transfer number
         self._by_session: dict[int, Incoming] = {}
         self._served = False
-        self._told_us = 0
+        self._samples, self._progress = Ticks(SAMPLE_US), Ticks(PROGRESS_US)
         self._moved_us = 0
 
     def run(self) -> None:
@@ -98,6 +98,7 @@ class _Receiving:
         while self._keep or not self._served or self._incoming:
             for letter in self._control.receive(self._poll_s()):
                 self._heed(letter)
+            self._tell(now_us())  # before the rings are emptied
             for key, incoming in list(self._incoming.items()):
                 if self._step(key, incoming):
                     self._moved_us = now_us()
@@ -122,11 +123,9 @@ class _Receiving:
             self._failed(key, incoming, error)
             return False
         if before is Stage.RECEIVING and incoming.stage is Stage.CONFIRMED:
+            self._on_event(receiver_sample(incoming, now_us()))
             self._tell_progress(incoming, now)
             self._on_event(self._finished(incoming))
-        elif incoming.stage is Stage.RECEIVING and now - self._told_us >= PROGRESS_US:
-            self._told_us = now
-            self._tell_progress(incoming, now)
         if incoming.stage is Stage.OVER:
             self._forget(key, incoming)
         return moved
@@ -226,6 +225,16 @@ class _Receiving:
             del self._by_session[session]
         del self._incoming[key]
         self._served = True
+
+    def _tell(self, now: int) -> None:
+        """What is due, of every transfer that goes on."""
+        going_on = [one for one in self._incoming.values() if one.stage is Stage.RECEIVING]
+        if going_on and self._samples.due(now):
+            for incoming in going_on:
+                self._on_event(receiver_sample(incoming, now))
+        if going_on and self._progress.due(now):
+            for incoming in going_on:
+                self._tell_progress(incoming, now)
 
     def _tell_progress(self, incoming: Incoming, now: int) -> None:
         entry = incoming.stream.entry

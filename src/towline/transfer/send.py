@@ -26,11 +26,12 @@ from towline.settings import NEAR_WINDOW, Settings
 from towline.sockets.inbox import is_same
 from towline.transfer.control import Control
 from towline.transfer.control import send as send_message
-from towline.transfer.events import Finished, Note, OnEvent, Progress, Started
+from towline.transfer.events import Finished, Note, OnEvent, Started
 from towline.transfer.files import FileSource, RandomSource, Source
 from towline.transfer.lane import Lane
 from towline.transfer.reach import Reach, reach
 from towline.transfer.record import sender_record
+from towline.transfer.sampling import SenderMeter
 from towline.transfer.stream import Entry, OutgoingStream
 from towline.transfer.target import parse_target
 from towline.transfer.transmitters import by_socket_at, hears_by_xdp, open_transmitter
@@ -39,7 +40,6 @@ from towline.transmit.flow import packet_bytes
 from towline.transmit.lane import BURST_MOST, Transmitter, now_us
 from towline.wire import Kind, Message, reason_untrusted
 
-PROGRESS_S = 0.1
 LISTEN_S = 0.05
 
 
@@ -206,6 +206,10 @@ class _Sending:
                 notes=transmitter.notes,
             )
         )
+        self._meter = SenderMeter(
+            list(self._lanes.values()), self._stream, self._payload_size, self._source.size_bytes, self._on_event
+        )
+        self._meter.tell()
         for lane in self._lanes.values():
             lane.start()
 
@@ -213,22 +217,18 @@ class _Sending:
 
     def _transfer(self, transmitter: Transmitter) -> None:
         liveness = Liveness(timeout_us=self._settings.timeout_s * 1_000_000, now=now_us())
-        began = told = time.monotonic()
         while self._finished_us is None:
-            for letter in self._control.receive(LISTEN_S):
+            self._meter.tell()
+            for letter in self._control.receive(min(LISTEN_S, self._meter.wait_s())):
                 if is_same(letter.peer, self._way.peer):
                     self._heed(letter.message, liveness)
-            now, seconds = now_us(), time.monotonic()
-            self._watch(liveness, now)
+            self._watch(liveness, now_us())
             if transmitter.transmit == "live" and any(lane.fell_back for lane in self._lanes.values()):
                 transmitter.transmit = by_socket_at(self._way, self._settings)
                 self._on_event(
                     Note(text=f"live frames were not answered: from here on by {transmitter.transmit} socket")
                 )
-            if seconds - told >= PROGRESS_S:
-                told = seconds
-                self._on_event(self._progress(seconds - began))
-        self._on_event(self._progress(time.monotonic() - began))
+        self._meter.tell_end()
 
     def _heed(self, message: Message, liveness: Liveness) -> None:
         lane = self._lanes.get(message.session)
@@ -239,7 +239,7 @@ class _Sending:
             case Kind.NACK:
                 lane.nack(message)
             case Kind.ABORT:
-                raise PeerError("aborted", reason_untrusted(message.fields["reason"]), self._where())
+                raise PeerError("aborted", reason_untrusted(message.fields["reason"]), self._meter.where())
             case Kind.DONE:
                 self._confirmed(message)
 
@@ -247,7 +247,7 @@ class _Sending:
         stream = self._stream
         if self._finished_us is None:
             if not all(lane.rules.finished_sending for lane in self._lanes.values()):
-                raise PeerError("confirmed what was not sent yet", progress=self._where())
+                raise PeerError("confirmed what was not sent yet", progress=self._meter.where())
             self._finished_us = now_us()
             expected = (stream.stream_bytes, stream.digest.whole(stream.blocks))
             if (message.fields["stream_bytes"], message.fields["digest"]) != expected:
@@ -266,7 +266,7 @@ class _Sending:
             liveness.heard(now)
         liveness.at([(lane.rules.base, lane.rules.limit) for lane in self._lanes.values()], now)
         try:
-            liveness.check(now, self._where())
+            liveness.check(now, self._meter.where())
         except (PeerError, StalledError) as error:
             if all(lane.rules.finished_sending for lane in self._lanes.values()):
                 raise UnconfirmedError(str(error)) from error
@@ -278,20 +278,6 @@ class _Sending:
                 self._say(closing.abort(one.session, reason))
 
     # ---- what is told
-
-    def _drained_bytes(self) -> int:
-        window = next(iter(self._lanes.values())).transmit.slots.window
-        drained = [lane.rules.limit - window - lane.rules.first for lane in self._lanes.values()]
-        total = sum(self._stream.bytes_in(packets, self._payload_size) for packets in drained)
-        return min(total, self._source.size_bytes)
-
-    def _where(self) -> str:
-        return f"{self._drained_bytes()} of {self._source.size_bytes} bytes verified by the receiver"
-
-    def _progress(self, seconds: float) -> Progress:
-        size = self._source.size_bytes
-        done = size if self._finished_us is not None else self._drained_bytes()
-        return Progress(done_bytes=done, total_bytes=size, seconds=seconds)
 
     def _finished(self, terms: Terms, transmitter: Transmitter, started_us: int) -> Finished:
         assert self._finished_us is not None

@@ -32,7 +32,16 @@ HANGS_S = 60.0
 _LAST_WORDS_S = 0.3  # for a worker to say where it is
 _ENDING_S = 5.0
 
-Heard = events.Ready | events.Started | events.Note | events.Progress | events.Finished | events.Failed | Over
+Heard = (
+    events.Ready
+    | events.Started
+    | events.Note
+    | events.Progress
+    | events.Sample
+    | events.Finished
+    | events.Failed
+    | Over
+)
 _DECODER = msgspec.json.Decoder(Heard)
 
 
