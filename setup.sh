@@ -2,7 +2,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Makes this machine ready: the Debian packages that are missing, and .venv with towline and its tools in it.
 # Debian 12, Ubuntu 24.04 and newer; as root, or through sudo where it is there and something is missing.
+# `setup.sh acceptance` installs, too, what towline is compared with (rsync, scp's server, a QUIC) and Chromium.
 set -eu
+
+case ${1:-} in
+'') extras=dev ;;
+acceptance) extras=dev,yardsticks ;;
+*)
+	echo "setup: $1 is not known; it takes nothing, or: acceptance" >&2
+	exit 2
+	;;
+esac
 
 cd "$(dirname "$0")"
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" # where Debian keeps ip, ethtool and ldconfig from users
@@ -56,6 +66,27 @@ missing_packages() {
 	fi
 }
 
+missing_for_acceptance() {
+	have rsync || echo rsync
+	have scp || echo openssh-client
+	have sshd || echo openssh-server
+	# Ubuntu has it as a snap only.
+	if ! have chromium && ! have google-chrome && grep -q '^ID=debian' /etc/os-release; then
+		echo chromium
+	fi
+}
+
+# scp is measured with a server of the laboratory's own: the one that the package brings must not start, ever.
+forbid_starts() {
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e $policy ]; then
+		trap '$as_root rm -f $policy' EXIT
+		trap 'exit 1' INT TERM
+		printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null
+		$as_root chmod 755 $policy
+	fi
+}
+
 install_packages() {
 	if [ "$(id -u)" -eq 0 ]; then
 		as_root=
@@ -68,19 +99,33 @@ install_packages() {
 	echo "setup: installing $*"
 	# A list of packages that was never fetched, or is old, names what is no longer there.
 	$as_root apt-get -q update
+	case " $* " in *' openssh-server '*) forbid_starts ;; esac
 	$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "$@"
+	case " $* " in
+	*' openssh-server '*)
+		if have systemctl; then
+			$as_root systemctl disable --quiet ssh.service ssh.socket 2>/dev/null || true
+		fi
+		echo "setup: the ssh server is installed, and neither runs nor starts with the machine"
+		;;
+	esac
 }
 
 packages=$(missing_packages | tr '\n' ' ')
-if [ -n "${packages% }" ]; then
+if [ $extras != dev ]; then
+	packages="$packages $(missing_for_acceptance | tr '\n' ' ')"
+fi
+case $packages in
+*[a-z]*)
 	# shellcheck disable=SC2086 # a list of words
 	install_packages $packages
-fi
+	;;
+esac
 
 python=$(find_python)
 [ -n "$python" ] || die "Python 3.11 or newer is needed; PYTHON=... names one"
 if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
 	"$python" -m venv --clear .venv
 fi
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
 echo "setup: ready; .venv/bin/towline is the program"
