@@ -68,5 +68,3 @@ def test_source_bytes__of_a_file_and_of_none(tmp_path: Path) -> None:
     assert (Job(source=9).source_bytes, Job(source=tmp_path / "f").source_bytes) == (9, 3)
     with pytest.raises(FileError, match="No such file"):
         assert Job(source=tmp_path / "none").source_bytes
-
-

@@ -43,17 +43,18 @@ _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 
 @dataclasses.dataclass(kw_only=True)
 class _Taken:
-    """What the server has: a connection, the moment of the first byte, and how many have come."""
+    """What the server has: a connection, whether bytes have come, and how many; `done`: that all are written, or why not."""
 
-    connection: QuicConnectionProtocol | None = None
+    done: asyncio.Future[None]
     first: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
-    done: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+    connection: QuicConnectionProtocol | None = None
     received_bytes: int = 0
 
 
 async def receive(where: tuple[str, int], shape: QuicConfiguration, path: Path, cap_s: float) -> dict[str, Any]:
     """Take one file from one client."""
-    taken = _Taken()
+    loop = asyncio.get_running_loop()
+    taken = _Taken(done=loop.create_future())
     tasks = set()
 
     def connected(*arguments: Any, **options: Any) -> QuicConnectionProtocol:
@@ -66,18 +67,17 @@ async def receive(where: tuple[str, int], shape: QuicConfiguration, path: Path, 
     bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     bound.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
     bound.bind(where)
-    loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(
         lambda: QuicServer(configuration=shape, create_protocol=connected, stream_handler=opened), sock=bound
     )
     await asyncio.wait_for(taken.first.wait(), _START_S)
+    assert taken.connection is not None
     capped_s = None
     try:
-        await asyncio.wait_for(taken.done.wait(), cap_s or None)
+        await asyncio.wait_for(taken.done, cap_s or None)
     except TimeoutError:
         capped_s = time.monotonic()
     found = {"received_bytes": taken.received_bytes, "capped_s": capped_s}
-    assert taken.connection is not None
     if capped_s is not None:
         taken.connection.close()
     with suppress(TimeoutError):  # the last words may have to be said twice
@@ -118,16 +118,19 @@ async def send(where: tuple[str, int], shape: QuicConfiguration, path: Path, cap
 
 async def _take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: Path, taken: _Taken) -> None:
     part = path.with_name(f".{path.name}.part")
-    with part.open("xb", buffering=0) as file:
-        while data := await reader.read(_CHUNK_BYTES):
-            taken.first.set()
-            taken.received_bytes += file.write(data)
-        os.fsync(file.fileno())
-    part.rename(path)
-    writer.write(_WRITTEN)
-    writer.write_eof()
+    try:
+        with part.open("xb", buffering=0) as file:
+            while data := await reader.read(_CHUNK_BYTES):
+                taken.first.set()
+                taken.received_bytes += file.write(data)
+            os.fsync(file.fileno())
+        part.rename(path)
+        writer.write(_WRITTEN)
+        writer.write_eof()
+        taken.done.set_result(None)
+    except OSError as error:
+        taken.done.set_exception(error)
     taken.first.set()  # an empty file has no first byte
-    taken.done.set()
 
 
 def _shape(do: str, congestion: str, folder: Path, datagram_bytes: int) -> QuicConfiguration:
