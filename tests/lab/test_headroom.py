@@ -51,10 +51,15 @@ def test_asked_too_much__above_70_per_cent(settings: dict[str, Any], refused: bo
 
 @pytest.mark.parametrize(("packets", "refused"), [(57_000, False), (60_000, True)])
 def test_reached_too_much__judges_by_the_frames_of_the_warm_up(packets: int, refused: bool) -> None:
-    one = cell(loss=(0.01, 0.0))
+    one = cell(duplicate=(0.01, 0.0))
     assert frame_bytes(one.settings) == 1514
     record = {"packets_sent": packets, "seconds": 1.0}
     assert (Headroom([one], Ceilings()).reached_too_much(one, record) is not None) == refused
+
+
+def test_reached_too_much__what_is_done_in_passing_cannot_be_late() -> None:
+    one = cell(loss=(0.01, 0.0), corrupt=(0.01, 0.01))
+    assert Headroom([one], Ceilings()).reached_too_much(one, {"packets_sent": 1 << 30, "seconds": 1.0}) is None
 
 
 def test_reached_too_much__is_not_for_what_has_a_pace() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from towline.errors import FileError, RunError
-from towline.lab import children, machine, run
+from towline.lab import children, machine, run, sides
 from towline.settings import Settings
 from towline.transfer import events
 
@@ -97,7 +97,7 @@ def test_run__a_receiver_that_cannot_begin(monkeypatch: pytest.MonkeyPatch, sour
 
 
 def test_run__a_side_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch, source: Path) -> None:
-    monkeypatch.setattr(run, "STOP_S", 0.2)
+    monkeypatch.setattr(sides, "STOP_S", 0.2)
     play(monkeypatch, receiver=RECEIVE + "time.sleep(600)", sender="sys.exit(6)")
     with pytest.raises(RunError, match="sender"):
         go(source, timeout_s=1)

@@ -180,7 +180,11 @@ def unimpaired_runs(folder: Path) -> list[Run]:
 
 
 def test_sweep__refuses_what_the_emulator_cannot_carry_before_it_is_run(tmp_path: Path) -> None:
-    text = EMULATED.replace('pace = "600mbit"\n', "").replace("ack_every = [1, 4]", 'pace = ["100mbit", "900mbit"]')
+    text = (
+        EMULATED.replace('"0ms", ', '"1ms", ')
+        .replace('pace = "600mbit"\n', "")
+        .replace("ack_every = [1, 4]", 'pace = ["100mbit", "900mbit"]')
+    )
     fake = FakeBench(ceiling_gbps=1.0)
     found = carried_out(tmp_path, fake, text=text)
     assert set(found.design.refused) == {2, 3}

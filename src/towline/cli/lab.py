@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from towline.cli.catalogue import list_
+from towline.cli.compare import compare
 from towline.cli.options import FLAG, SIZE, Options, options_class
+from towline.cli.report import report
 from towline.cli.screen import Screen, print_json, print_table, runs_table
 from towline.cli.soak import soak
+from towline.cli.sweep import sweep
 from towline.errors import CompileError, IntegrityError, RunError, SettingsError
 from towline.lab import leftovers
 from towline.lab.run import Run, run
@@ -21,6 +25,10 @@ else:
     LabOptions = options_class("lab")
 
 lab = App(name="lab", help="Transfers in a laboratory on this machine, with every setting as an option.")
+lab.command(list_, name="list")
+lab.command(sweep)
+lab.command(report)
+lab.command(compare)
 lab.command(soak)
 
 

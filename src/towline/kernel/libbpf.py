@@ -169,6 +169,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_prog_get_fd_by_id": (_I, [_U]),
     "bpf_prog_get_next_id": (_I, [_U, ct.POINTER(_U)]),
     "bpf_obj_get_info_by_fd": (_I, [_I, _P, ct.POINTER(_U)]),
+    "bpf_enable_stats": (_I, [_I]),
 }
 
 

@@ -23,7 +23,14 @@ from towline.settings import Settings
 from towline.transfer import events
 
 Message = (
-    events.Ready | events.Started | events.Note | events.Progress | events.Sample | events.Finished | events.Failed
+    events.Ready
+    | events.Started
+    | events.Note
+    | events.Progress
+    | events.Sample
+    | events.Finished
+    | events.Parted
+    | events.Failed
 )
 
 Note = Callable[["Child", Message], None]

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which cells leave the emulator enough room: above 70 % of what it passes here, a run would measure the emulator."""
+"""Which cells leave the emulator enough room: above 70 % of what it passes here, a run would measure the emulator.
+
+That is judged where it keeps frames. What it does in passing (loss, corruption) it does in the very call that sends the
+frame: it cannot be late, and no queue of its own can overflow, so the sender goes as fast as that lets it, as in the
+plan's other cells. There the ceiling is what a bare sender reaches, and it is only told.
+"""
 
 from __future__ import annotations
 
@@ -58,6 +63,8 @@ class Headroom:
         return self._refusal(cell, reached, "what its warm-up run reached")
 
     def _refusal(self, cell: Cell, gbps: float, what: str) -> str | None:
+        if not any(one.takes_time() for one in _ways(_impairments(cell.settings))):
+            return None
         ceiling = self.ceiling_gbps(cell)
         if gbps <= CEILING_SHARE * ceiling:
             return None

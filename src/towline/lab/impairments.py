@@ -197,6 +197,7 @@ def measured_fields(report: Report) -> dict[str, Any]:
             "reordering": one.share(one.reordered),
         }
         fields |= {f"measured_{name}_{direction}": value for name, value in values.items()}
+        fields |= {f"captured_{direction}": one.captured, f"carried_{direction}": one.carried}
     return fields
 
 

@@ -13,7 +13,7 @@ from typing import Any
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 BASELINE_SECONDS = 0.25  # 25 ticks a CPU: the error is a few per cent of one CPU
 SHORTEST_SECONDS = 10 / TICKS_PER_SECOND
-STOLEN_SHARE = 0.05  # of the CPUs' time; with more, the host was measured and not us
+STOLEN_SHARE = 0.02  # of the CPUs' time; with more, the host was measured and not us
 
 
 @dataclass(frozen=True, kw_only=True)

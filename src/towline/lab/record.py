@@ -15,6 +15,7 @@ _PROGRAM_FIGURES = ("instructions", "verified_instructions", "jited_bytes", "pro
 IMPAIRMENT_FIELDS: tuple[str, ...] = (
     *(f"{name}_{direction}" for name in _ASKED for direction in DIRECTIONS),
     *(f"measured_{name}_{direction}" for name in _IMPAIRMENTS for direction in DIRECTIONS),
+    *(f"{name}_{direction}" for name in ("captured", "carried") for direction in DIRECTIONS),
 )
 
 # Plots, comparisons and scripts depend on these names: none may change, new ones may come.
@@ -39,7 +40,7 @@ FIELDS: tuple[str, ...] = (
         "packets_sent",
         "packets",
     ),
-    *("retransmissions", "redundant_copies", "useless_retransmissions", "acks", "nacks", "duplicates"),
+    *("retransmissions", "redundant_copies", "useless_retransmissions", "acks", "nacks", "placed", "duplicates"),
     *("corrupt", "ring_full", "out_of_window", "contended", "malformed", "rtt_us_p50", "rtt_us_p99"),
     *("frames_forward", "frames_backward", "control_forward", "control_backward", "accounting"),
     *(f"{figure}_{program}" for program in _PROGRAMS for figure in _PROGRAM_FIGURES),

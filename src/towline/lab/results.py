@@ -35,7 +35,16 @@ _FLAGS = ("checksum", "verified", "void")
 _WHOLE = (
     *("cell", "attempt", "repetition", "order", "seed", "payload_size", "ack_every", "ring_size", "pipelining"),
     *("lanes", "window", "block_bytes", "mtu", "redundancy", "file_bytes", "short_records", "packets_sent", "packets"),
-    *("retransmissions", "redundant_copies", "useless_retransmissions", "acks", "nacks", "duplicates", "corrupt"),
+    *(
+        "retransmissions",
+        "redundant_copies",
+        "useless_retransmissions",
+        "acks",
+        "nacks",
+        "placed",
+        "duplicates",
+        "corrupt",
+    ),
     *("ring_full", "out_of_window", "contended", "malformed"),
     *("frames_forward", "frames_backward", "control_forward", "control_backward"),
 )

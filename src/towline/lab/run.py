@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import towline
-from towline.errors import CompileError, NoReceiverError, PeerError, RunError
+from towline.errors import CompileError, RunError
 from towline.framing import ETHERNET, LEVELS, Level
-from towline.lab import leftovers, machine, record, verify
-from towline.lab.children import Child, Children, Message, children, setting_arguments, towline_command
+from towline.kernel.statistics import statistics
+from towline.lab import leftovers, machine, record, sides, verify
+from towline.lab.accounting import violations
+from towline.lab.children import setting_arguments, towline_command
 from towline.lab.environments import veth
 from towline.lab.impairments import Impairment, Impairments, measured_fields, record_fields, void_reason
 from towline.parameter import Side
@@ -23,17 +26,17 @@ from towline.transfer import events
 from towline.wire import DATA_LEAST_BYTES
 
 IPV6_LEAST_MTU = 1280
-READY_S = 120.0  # clang may have to compile first, on a machine that is busy
-NOT_BEGUN_S = 1.0  # for a receiver to say why it let nobody begin
-STOP_S = 5.0  # after the protocol's own time-out, to clean up
-
-# A side that ends with one of these tells of the other's trouble, not of its own.
-_SECOND_HAND = (PeerError.exit_code, NoReceiverError.exit_code)
+SHORTEST_S = 0.5  # a shorter run shows how a transfer begins and ends, not what it reaches
+ROUND_TRIPS_LEAST = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What to do: one transfer. `source` is a file, or how many random bytes (made from `seed`)."""
+    """What to do: one transfer. `source` is a file, or how many random bytes (made from `seed`).
+
+    `emulated`: the emulator stands in the path even where it has nothing to do, as it does in the runs that this one is
+    compared with. `statistics`: the kernel measures the programs' time, which costs some nanoseconds a frame.
+    """
 
     source: Path | int
     settings: Settings
@@ -42,6 +45,8 @@ class Run:
     output: Path | None = None
     overwrite: bool = False
     capture: Path | None = None
+    emulated: bool = False
+    statistics: bool = False
 
     @property
     def source_bytes(self) -> int:
@@ -73,14 +78,15 @@ def impairments_of(plan: Run) -> Impairments | None:
     return Impairments(forward=forward, backward=backward, seed=plan.seed)
 
 
-def run(plan: Run, on_event: events.OnEvent) -> dict[str, Any]:
-    """Carry out one run in `veth`; returns its record. `on_event` sees the sender's events.
+def run(plan: Run, on_event: events.OnEvent, path: veth.Path | None = None) -> dict[str, Any]:
+    """Carry out one run in `veth`; returns its record. `on_event` sees the sender's events, and both sides' samples.
 
-    A program that the compiler or the kernel refuses, where its flags were asked for, is a result: `refused` in the
-    record. Raises RunError with the words of the side that failed, FileError, PermissionsError.
+    With a `path` nothing is made or removed, and its emulator, where it has one, begins anew with this run's
+    impairments. A program that the compiler or the kernel refuses, where its flags were asked for, is a result:
+    `refused` in the record. Raises RunError with the words of the side that failed, FileError, PermissionsError.
     """
     try:
-        return _run(plan, on_event)
+        return _run(plan, on_event, path)
     except RunError as error:
         if error.exit_code != CompileError.exit_code or not getattr(plan.settings, f"clang_flags_{error.side}", ()):
             raise
@@ -102,37 +108,66 @@ def _facts(plan: Run, mtu: int) -> dict[str, Any]:
     }
 
 
-def _run(plan: Run, on_event: events.OnEvent) -> dict[str, Any]:
+def _run(plan: Run, on_event: events.OnEvent, given: veth.Path | None) -> dict[str, Any]:
     size_bytes = plan.source_bytes
-    mtu = mtu_for(plan.settings)
     with ExitStack() as stack:
-        path = stack.enter_context(
-            veth.veth(
-                lanes=plan.settings.lanes,
-                mtu=mtu,
-                gro="socket" in (plan.settings.datapath_sender, plan.settings.datapath_receiver),
-                impairments=impairments_of(plan),
-                capture=plan.capture,
-                clang_flags=plan.settings.clang_flags_emulator,
-            )
-        )
+        if plan.statistics:
+            stack.enter_context(statistics())
+        path = stack.enter_context(_new_path(plan)) if given is None else _anew(given, plan)
         output = plan.output
         if output is None:
             needed_bytes = size_bytes if plan.settings.sink == "file" else 0
             output = stack.enter_context(leftovers.temporary_folder(needed_bytes))
         load = machine.baseline()
-        seen = _carry_out(plan, path, output, on_event)
-        assert seen.begin is not None  # a sender that finished has started
-        assert seen.end is not None
+        before = _frames(path)
+        commands = (_receive_command(plan, path, output), _send_command(plan, path))
+        seen = sides.carry_out(*commands, plan.settings.timeout_s, on_event)
         facts = {
-            **_facts(plan, mtu),
+            **_facts(plan, path.mtu),
             "verified": verified(plan, seen.finished["receiver"].path),
             **machine.describe(),
             **machine.costs(seen.begin, seen.end, load),
+            **{name: after - before[name] for name, after in _frames(path).items()},
             **_impaired(path),
         }
     sender, receiver = (seen.finished[side].record for side in ("sender", "receiver"))
-    return record.merge(plan.settings.record_fields(), receiver, sender, facts)
+    merged = record.merge(plan.settings.record_fields(), receiver, sender, facts)
+    return merged | {"short": _short(merged), "accounting": "; ".join(violations(merged)) or None}
+
+
+def _new_path(plan: Run) -> AbstractContextManager[veth.Path]:
+    return veth.veth(
+        lanes=plan.settings.lanes,
+        mtu=mtu_for(plan.settings),
+        gro="socket" in (plan.settings.datapath_sender, plan.settings.datapath_receiver),
+        impairments=impairments_of(plan) or (Impairments(seed=plan.seed) if plan.emulated else None),
+        capture=plan.capture,
+        clang_flags=plan.settings.clang_flags_emulator,
+    )
+
+
+def _anew(path: veth.Path, plan: Run) -> veth.Path:
+    """A path that others have used; its emulator forgets what it did for them."""
+    if path.emulator is not None:
+        path.emulator.set(impairments_of(plan) or Impairments(seed=plan.seed))
+    return path
+
+
+def _frames(path: veth.Path) -> dict[str, int]:
+    """What has left the two ends so far, by the interfaces' own counters."""
+    return {"frames_forward": path.sender.frames_sent(), "frames_backward": path.receiver.frames_sent()}
+
+
+def _short(record: Mapping[str, Any]) -> str | None:
+    """Why a run is too short to say what such a transfer reaches; None: it is not."""
+    seconds, rtt_us = record["seconds"], record["rtt_us_p50"]
+    if seconds is None:
+        return None
+    if seconds < SHORTEST_S:
+        return f"{seconds:.2f} s: shorter than {SHORTEST_S:g} s"
+    if rtt_us and seconds * 1e6 / rtt_us < ROUND_TRIPS_LEAST:
+        return f"{seconds * 1e6 / rtt_us:.0f} round trips: fewer than {ROUND_TRIPS_LEAST}"
+    return None
 
 
 def _impaired(path: veth.Path) -> dict[str, Any]:
@@ -145,62 +180,10 @@ def _impaired(path: veth.Path) -> dict[str, Any]:
     return fields | ({"void": True, "void_reason": reason} if reason else {})
 
 
-@dataclass
-class _Seen:
-    """What was seen of a run: results by side, and the machine's CPU time at its begin and end."""
-
-    on_event: events.OnEvent
-    ready: bool = False
-    finished: dict[str, events.Finished] = field(default_factory=dict)
-    begin: machine.CpuTime | None = None
-    end: machine.CpuTime | None = None
-
-    def note(self, child: Child, event: Message) -> None:
-        match event:
-            case events.Ready():
-                self.ready = True
-            case events.Started() if child.side == "sender":
-                self.begin = machine.cpu_time()
-            case events.Finished():
-                self.finished[child.side] = event
-                if child.side == "sender":
-                    self.end = machine.cpu_time()
-            case _:
-                pass
-        if child.side == "sender":
-            self.on_event(event)
-
-
-def _carry_out(plan: Run, path: veth.Path, output: Path, on_event: events.OnEvent) -> _Seen:
-    seen = _Seen(on_event=on_event)
-    with children() as family:
-        receiver = family.start("receiver", path.receiver.command(*_receive_command(plan, path, output)))
-        family.wait_until(lambda: seen.ready or family.all_ended(), READY_S, seen.note)
-        if not seen.ready:
-            raise receiver.error() if receiver.ended else RunError("receiver", f"not ready in {READY_S:g} s")
-        family.start("sender", path.sender.command(*_send_command(plan, path)))
-        family.wait_until(lambda: family.all_ended() or bool(family.failed()), None, seen.note)
-        # The other side must find out by itself; how it ends is part of what happened. It knows of nothing before.
-        patience_s = plan.settings.timeout_s + STOP_S if seen.begin is not None else NOT_BEGUN_S
-        family.wait_until(family.all_ended, patience_s, seen.note)
-        _complain(family, seen)
-    return seen
-
-
-def _complain(family: Children, seen: _Seen) -> None:
-    failed = family.failed()
-    first_hand = [child for child in failed if child.process.returncode not in _SECOND_HAND]
-    for child in first_hand or failed:
-        raise child.error()
-    for child in family.all:
-        if child.side not in seen.finished:
-            raise RunError(child.side, "it told no result")
-
-
 def _receive_command(plan: Run, path: veth.Path, output: Path) -> list[str]:
     where = [f"--interface={path.receiver.interface}", f"--output={output.absolute()}"]
     how = ["--insecure", "--json", *(["--overwrite"] if plan.overwrite else [])]
-    return towline_command("receive", *where, *how, *_settings_of(plan, "receiver"))
+    return path.receiver.command(*towline_command("receive", *where, *how, *_settings_of(plan, "receiver")))
 
 
 def _send_command(plan: Run, path: veth.Path) -> list[str]:
@@ -209,7 +192,8 @@ def _send_command(plan: Run, path: veth.Path) -> list[str]:
         what = [target, f"--size={plan.source}", f"--seed={plan.seed}"]
     else:
         what = [os.fspath(plan.source.absolute()), target]
-    return towline_command("send", *what, "--insecure", "--json", *_settings_of(plan, "sender"))
+    command = towline_command("send", *what, "--insecure", "--json", *_settings_of(plan, "sender"))
+    return path.sender.command(*command)
 
 
 def target_of(path: veth.Path, level: Level) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import selectors
+import threading
 import time
 from contextlib import ExitStack, closing
 
@@ -22,6 +23,8 @@ class Control:
     def __init__(self, ports: list[Port]) -> None:
         self.inboxes = [Inbox(port) for port in ports]
         self.others_pump = False  # lanes take from the ports: here one waits for letters only
+        self.sent = 0  # messages; a queue that was full may have swallowed some
+        self._sending = threading.Lock()
         self._held = ExitStack()
         self._selector = self._held.enter_context(selectors.DefaultSelector())
         for inbox in self.inboxes:
@@ -41,6 +44,12 @@ class Control:
                 if not key.data.pump():
                     break
         return self._letters()
+
+    def send(self, port: Port, message: Message, peer: Peer) -> None:
+        """Send a message; a full queue drops it, as the path might, and so does a pulled cable."""
+        port.send(encode(message), peer)
+        with self._sending:  # of many threads
+            self.sent += 1
 
     @property
     def malformed(self) -> int:
@@ -67,11 +76,6 @@ class Control:
             while inbox.letters:
                 found.append(inbox.letters.popleft())
         return found
-
-
-def send(port: Port, message: Message, peer: Peer) -> None:
-    """Send a message; a full queue drops it, as the path might, and so does a pulled cable."""
-    port.send(encode(message), peer)
 
 
 class Allowance:

@@ -72,6 +72,13 @@ class Finished(Event, frozen=True, kw_only=True):
     record: dict[str, Any]
 
 
+class Parted(Event, frozen=True, kw_only=True):
+    """The sender of a finished transfer has taken its leave: `record` has the counters again, with what came late."""
+
+    name: str
+    record: dict[str, Any]
+
+
 class Failed(Event, frozen=True, kw_only=True):
     """One transfer of a receiver that goes on (`--keep`) ended badly."""
 

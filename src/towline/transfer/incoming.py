@@ -140,6 +140,11 @@ class Incoming:
         self._watch(now)
         return moved
 
+    def count(self) -> None:
+        """Look at what the lanes have counted."""
+        for lane in self.lanes.values():
+            lane.counters = lane.delivery.counters()
+
     def fail(self, reason: str) -> None:
         """Tell the sender that it is over, and leave nothing."""
         for session in self.lanes:
@@ -230,8 +235,8 @@ class Incoming:
         self.sink.finish(self.stream.entry.size_bytes)
         self.stage = Stage.CONFIRMED
         self._last_heard_us = now
+        self.count()
         for lane in self.lanes.values():
-            lane.counters = lane.delivery.counters()
             self._say_done(lane)
 
     def _say_done(self, lane: IncomingLane) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from towline.delivery import Origin
 from towline.delivery.socket import SocketDelivery
@@ -14,8 +15,8 @@ from towline.protocol.opening import Door, Terms, accept, agree, reject
 from towline.settings import Settings
 from towline.sockets.inbox import Letter, is_same
 from towline.sockets.port import Peer, Port
-from towline.transfer.control import Allowance, Control, send
-from towline.transfer.events import Failed, Finished, OnEvent, Progress, Ready
+from towline.transfer.control import Allowance, Control
+from towline.transfer.events import Failed, Finished, OnEvent, Parted, Progress, Ready
 from towline.transfer.files import FileSink, MemorySink, Sink
 from towline.transfer.incoming import Incoming, Stage
 from towline.transfer.reach import name_of, origin_of
@@ -127,6 +128,8 @@ class _Receiving:
             self._tell_progress(incoming, now)
             self._on_event(self._finished(incoming))
         if incoming.stage is Stage.OVER:
+            incoming.count()
+            self._on_event(Parted(name=incoming.name, record=self._record(incoming)))
             self._forget(key, incoming)
         return moved
 
@@ -150,7 +153,7 @@ class _Receiving:
     def _stranger(self, letter: Letter) -> None:
         """Whoever sends to a session that is no more should know."""
         if letter.message.kind in (Kind.DATA, Kind.FIN) and letter.peer is not None and self._strangers.take():
-            send(letter.port, closing.abort(letter.message.session, "no such session here"), letter.peer)
+            self._control.send(letter.port, closing.abort(letter.message.session, "no such session here"), letter.peer)
 
     def _hello(self, letter: Letter) -> None:
         hello = letter.message
@@ -160,7 +163,7 @@ class _Receiving:
         except MalformedError:
             return
         if reply is not None:
-            send(origin.port, reply, origin.reply_to)
+            self._control.send(origin.port, reply, origin.reply_to)
 
     def _welcome(self, hello: Message, origin: Origin) -> Message | None:
         """ACCEPT or REJECT for a sender that receives at its address; None where it is to ask later."""
@@ -201,7 +204,7 @@ class _Receiving:
             timeout_us=self._settings.timeout_s * 1_000_000,
             rtt_us=0,
             now=now_us(),
-            reply=lambda message: send(origin.port, message, origin.reply_to),
+            reply=lambda message: self._control.send(origin.port, message, origin.reply_to),
         )
 
     def _open(self, incoming: Incoming, lane: int, origin: Origin) -> int:
@@ -247,7 +250,11 @@ class _Receiving:
         )
 
     def _finished(self, incoming: Incoming) -> Finished:
-        by_socket = any(isinstance(lane.delivery, SocketDelivery) for lane in incoming.lanes.values())
-        record = receiver_record(incoming, self._settings, None if by_socket else self._receiver.xdp_mode)
         path = str(incoming.sink.path) if incoming.sink.path else None
-        return Finished(name=incoming.name, path=path, record=record | self._usage.record())
+        return Finished(name=incoming.name, path=path, record=self._record(incoming) | self._usage.record())
+
+    def _record(self, incoming: Incoming) -> dict[str, Any]:
+        by_socket = any(isinstance(lane.delivery, SocketDelivery) for lane in incoming.lanes.values())
+        mode = None if by_socket else self._receiver.xdp_mode
+        # Of several transfers at a time nobody counts whose message it was.
+        return receiver_record(incoming, self._settings, mode, None if self._keep else self._control.sent)

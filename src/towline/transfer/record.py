@@ -24,6 +24,7 @@ def sender_record(
     transmitter: Transmitter,
     started_us: int,
     finished_us: int,
+    control_sent: int,
 ) -> dict[str, Any]:
     """What the sender knows; its clock counts, from the first DATA to DONE."""
     first_us = min(lane.first_sent_us or finished_us for lane in lanes)
@@ -51,14 +52,18 @@ def sender_record(
         "packets": sum(lane.rules.packets for lane in lanes),
         "retransmissions": sum(lane.rules.retransmissions for lane in lanes),
         "redundant_copies": sum(lane.rules.redundant_copies for lane in lanes),
+        "control_forward": control_sent,
         "rtt_us_p50": rtt_percentile_us(histogram, 50),
         "rtt_us_p99": rtt_percentile_us(histogram, 99),
     }
 
 
-def receiver_record(incoming: Incoming, settings: Settings, xdp_mode: str | None) -> dict[str, Any]:
-    """What the receiver knows: what became of every packet, by cause."""
+def receiver_record(
+    incoming: Incoming, settings: Settings, xdp_mode: str | None, control_sent: int | None
+) -> dict[str, Any]:
+    """What the receiver knows: what became of every packet, by cause. `control_sent`: None where nobody knows."""
     lanes = list(incoming.lanes.values())
+    acks, nacks = sum(lane.acks for lane in lanes), sum(lane.nacks for lane in lanes)  # of the process, not of XDP
 
     def total(name: str) -> int:
         return sum(lane.counters[name] for lane in lanes)
@@ -69,8 +74,10 @@ def receiver_record(incoming: Incoming, settings: Settings, xdp_mode: str | None
         "xdp_mode_receiver": xdp_mode,
         "ring_size": settings.ring_size if incoming.terms.delivery == "ring" else None,
         "useless_retransmissions": total("useless"),
-        "acks": total("acks") + sum(lane.acks for lane in lanes),
-        "nacks": sum(lane.nacks for lane in lanes),
+        "acks": total("acks") + acks,
+        "nacks": total("full_nacks") + nacks,
+        "control_backward": None if control_sent is None else control_sent - acks - nacks,
+        "placed": total("placed"),
         "duplicates": total("duplicates"),
         "corrupt": total("corrupt"),
         "ring_full": total("ring_full"),

@@ -25,7 +25,6 @@ from towline.protocol.sender import LaneSender
 from towline.settings import NEAR_WINDOW, Settings
 from towline.sockets.inbox import is_same
 from towline.transfer.control import Control
-from towline.transfer.control import send as send_message
 from towline.transfer.events import Finished, Note, OnEvent, Started
 from towline.transfer.files import FileSource, RandomSource, Source
 from towline.transfer.lane import Lane
@@ -139,7 +138,7 @@ class _Sending:
                 lane.join()
 
     def _say(self, message: Message) -> None:
-        send_message(self._way.port, message, self._way.peer)
+        self._control.send(self._way.port, message, self._way.peer)
 
     # ---- the handshake
 
@@ -290,5 +289,6 @@ class _Sending:
             transmitter=transmitter,
             started_us=started_us,
             finished_us=self._finished_us,
+            control_sent=self._control.sent,
         )
         return Finished(name=self._source.name, path=None, record=record | self._usage.record())

@@ -182,7 +182,7 @@ def test_measure__impairments_need_an_emulator_on_a_given_path() -> None:
 
 @pytest.mark.usefixtures("namespaces")
 def test_measure__a_congestion_control_that_is_not_there() -> None:
-    with pytest.raises(SettingsError, match="none-such.*Unknown"):
+    with pytest.raises(SettingsError, match=r"none-such.*Unknown"):
         YARDSTICKS["tcp"].measure(Job(source=1, congestion="none-such"), None)
 
 

@@ -133,9 +133,10 @@ def veth(
 def _join(names: list[str], *, queues: int, mtu: int, addressed: bool) -> tuple[End, End]:
     """One pair of interfaces between the first and the last namespace, or two, which meet in the middle."""
     sender, *middle, receiver = names
-    # No waiting before an address may be used: nobody else is on these links.
-    _sysctl(sender, "accept_dad", 0)
-    _sysctl(receiver, "accept_dad", 0)
+    # No waiting before an address may be used, and nobody asks for routers: there are no others on these links.
+    for name in (sender, receiver):
+        _sysctl(name, "accept_dad", 0)
+        _sysctl(name, "router_solicitations", 0)
     # The queue of a veth is chosen by the sending CPU: without one for each lane, lanes meet on one CPU.
     width = {"num_tx_queues": queues, "num_rx_queues": queues}
     if middle:

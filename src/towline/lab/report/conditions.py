@@ -15,7 +15,7 @@ from towline.lab.report.page import details, listing, paragraph
 from towline.lab.report.shown import Shown
 from towline.lab.report.tables import Entry, Styled, facts
 from towline.lab.results import PLAN, RECORDS, RECORDS_PARQUET, SERIES_PARQUET, Results
-from towline.quantities import format_rate, format_size
+from towline.quantities import format_duration, format_rate, format_size
 
 Record = Mapping[str, Any]
 
@@ -127,7 +127,7 @@ def _surroundings(shown: Shown) -> dict[str, Entry]:
         "a run": (
             "the file's size is a cell's own"
             if plan.duration_us is None
-            else f"about {words.number(plan.duration_us / 1e6)} s: each cell's file is as large as that takes"
+            else f"about {format_duration(plan.duration_us)}: each cell's file is as large as that takes"
         ),
         "load before the runs": _spread(results.records, "load", 1.0, "processors busy with something else"),
         "stolen by the host": _spread(results.records, "stolen", 100.0, "% of the processors' time"),

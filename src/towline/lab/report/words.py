@@ -24,7 +24,7 @@ def number(value: float | None, spread: float | None = None) -> str:
         return UNKNOWN
     value = float(f"{value:.{_EXACT}g}")  # what lies behind that comes from the arithmetic
     if spread and spread > abs(value) / 10**_EXACT:
-        decimals = -math.floor(math.log10(spread / 3))
+        decimals = -math.floor(math.log10(spread / 5))
     elif value == round(value):
         decimals = 0
     else:

@@ -43,7 +43,7 @@ _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 
 @dataclasses.dataclass(kw_only=True)
 class _Taken:
-    """What the server has: a connection, whether bytes have come, and how many; `done`: that all are written, or why not."""
+    """What the server has: a connection, and how many bytes; `done`: that all are written, or why not."""
 
     done: asyncio.Future[None]
     first: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
@@ -77,6 +77,9 @@ async def receive(where: tuple[str, int], shape: QuicConfiguration, path: Path, 
         await asyncio.wait_for(taken.done, cap_s or None)
     except TimeoutError:
         capped_s = time.monotonic()
+    except OSError:
+        taken.connection.close()  # or the client would wait until it takes us for dead
+        raise
     found = {"received_bytes": taken.received_bytes, "capped_s": capped_s}
     if capped_s is not None:
         taken.connection.close()
