@@ -8,7 +8,7 @@ from typing import Literal
 
 from towline.quantities import unit
 
-_COUNTED = ("packets", "bursts", "seconds", "microseconds")  # others' values show what they are
+_COUNTED = ("packets", "bursts", "seconds", "microseconds", "nanoseconds")  # others' values show what they are
 
 Side = Literal["sender", "receiver", "lab"]
 

@@ -249,6 +249,16 @@ class Settings:
         high=(1 << 32) - 1,
         record="short_records",
     )
+    spin_ns: int = _parameter(
+        0,
+        "a known slowness: the receiver's program waits that long for each packet (from 100 on; less cannot be kept)",
+        RECEIVER,
+        option="spin",
+        unit="nanoseconds",
+        low=0,
+        high=1_000_000,
+        record="spin_ns",
+    )
     first_index: int = _parameter(
         0,
         "first packet index, to test that indices wrap",
@@ -295,6 +305,8 @@ class Settings:
             raise SettingsError(
                 f"--delivery {self.delivery} needs XDP at the receiver: leave it out, or --datapath ebpf"
             )
+        if self.datapath_receiver == "socket" and self.spin_ns:
+            raise SettingsError("--spin needs XDP at the receiver: leave it out, or --datapath ebpf")
         for name in ("consumer_delay_us", "short_records"):
             if getattr(self, name) and self.delivery != "ring":
                 raise SettingsError(f"--{option_of(name)} needs --delivery ring")

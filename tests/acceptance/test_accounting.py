@@ -29,15 +29,18 @@ IMPAIRMENTS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "loss": {"loss": (0.05, 0.05)},
     "burst loss": {"loss": (0.05, 0.0), "loss_burst": (8, 1)},
-    "lost acknowledgements": {"loss": (0.0, 0.5)},
+    "lost acknowledgements": {"loss": (0.0, 0.3)},
     "duplication": {"duplicate": (0.05, 0.05)},
     "corruption": {"corrupt": (0.01, 0.01)},
     "reordering": {"delay": (2000, 2000), "reorder": (0.05, 0.05)},
     "jitter": {"delay": (2000, 2000), "jitter": (1000, 1000)},
     "rate": {"delay": (5000, 5000), "rate": (200_000_000, 200_000_000), "queue": (40_000, 40_000)},
     "everything": {
-        **{"delay": (1000, 1000), "loss": (0.02, 0.02), "duplicate": (0.02, 0.02)},
-        **{"corrupt": (0.01, 0.01), "reorder": (0.02, 0.02)},
+        "delay": (1000, 1000),
+        "loss": (0.02, 0.02),
+        "duplicate": (0.02, 0.02),
+        "corrupt": (0.01, 0.01),
+        "reorder": (0.02, 0.02),
     },
 }
 WAYS: dict[str, dict[str, Any]] = {
@@ -63,7 +66,7 @@ def check(found: dict[str, Any]) -> None:
     """It adds up, and would not if a number were another."""
     assert violations(found) == []
     assert found["accounting"] is None
-    altered = {"packets_sent": 1, "control_forward": CHATTER_FRAMES + 1}
+    altered = {"packets_sent": 1, "control_forward": -4 * CHATTER_FRAMES}
     if found["datapath_receiver"] == "ebpf" or found["captured_forward"] is not None:
         altered["nacks"] = CHATTER_FRAMES + 1
     if found["transmit"] == "udp" and found["captured_forward"] is None:
@@ -74,21 +77,28 @@ def check(found: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize(("sender", "receiver", "delivery"), DATAPATHS)
-@pytest.mark.parametrize("emulated", [False, True])
-def test_violations__none_at_any_level(
-    level: str, sender: str, receiver: str, delivery: str | None, emulated: bool
-) -> None:
-    how = {"level": level, "datapath_sender": sender, "datapath_receiver": receiver, "delivery": delivery}
-    check(transfer(emulated=emulated, **how))
+def test_violations__none_at_any_level(level: str, sender: str, receiver: str, delivery: str | None) -> None:
+    how: dict[str, Any] = {
+        "level": level,
+        "datapath_sender": sender,
+        "datapath_receiver": receiver,
+        "delivery": delivery,
+    }
+    check(transfer(**how))
 
 
 @pytest.mark.parametrize("impairment", IMPAIRMENTS)
 @pytest.mark.parametrize(("sender", "receiver", "delivery"), DATAPATHS)
-@pytest.mark.parametrize("level", ["ethernet", "udp6"])
 def test_violations__none_under_any_impairment(
-    level: str, sender: str, receiver: str, delivery: str | None, impairment: str
+    sender: str, receiver: str, delivery: str | None, impairment: str
 ) -> None:
-    how = {"level": level, "datapath_sender": sender, "datapath_receiver": receiver, "delivery": delivery}
+    level = ("ethernet", "udp6")[list(IMPAIRMENTS).index(impairment) % 2]  # in turn
+    how: dict[str, Any] = {
+        "level": level,
+        "datapath_sender": sender,
+        "datapath_receiver": receiver,
+        "delivery": delivery,
+    }
     check(transfer(emulated=True, **how, **IMPAIRMENTS[impairment]))
 
 

@@ -24,11 +24,13 @@ CLEAN = {
     "redundant_copies": 3,
     "packets_sent": 1010,
     "control_forward": 6,
-    "frames_forward": 1018,
+    "frames_forward": 1016,
+    "dropped_forward": 2,
     "acks": 32,
     "nacks": 1,
     "control_backward": 3,
     "frames_backward": 40,
+    "dropped_backward": 0,
     "placed": 1000,
     "duplicates": 10,
     "corrupt": 0,
@@ -76,14 +78,36 @@ def test_violations__the_wire_has_seen_what_was_sent(name: str, by: int) -> None
 
 def test_violations__hosts_say_a_little_and_never_less_than_nothing() -> None:
     counted = CLEAN["packets_sent"] + CLEAN["control_forward"]  # type: ignore[operator]
-    assert violations(made_up(frames_forward=counted + CHATTER_FRAMES)) == []
-    assert violations(made_up(frames_forward=counted + CHATTER_FRAMES + 1)) != []
-    assert violations(made_up(frames_forward=counted - 1)) != []
+    dropped = CLEAN["dropped_forward"]
+    left = counted - dropped
+    assert violations(made_up(frames_forward=left + CHATTER_FRAMES)) == []
+    assert violations(made_up(frames_forward=left + CHATTER_FRAMES + 1)) != []
+    assert violations(made_up(frames_forward=left - 1)) != []
+    assert violations(made_up(frames_forward=left, dropped_forward=0)) != []
 
 
 def test_violations__segments_of_one_frame_are_not_counted_by_the_wire() -> None:
     assert violations(made_up(transmit="udp", level="udp6", frames_forward=20)) == []
     assert violations(made_up(transmit="udp", level="udp6", frames_forward=20, **EMULATED)) != []
+
+
+def test_violations__hosts_ask_again_in_a_long_run() -> None:
+    frames = CLEAN["frames_forward"] + CHATTER_FRAMES + 10  # type: ignore[operator]
+    assert violations(made_up(frames_forward=frames)) != []
+    assert violations(made_up(frames_forward=frames, total_seconds=100.0)) == []
+
+
+def test_violations__a_message_may_wait_for_a_neighbour_in_vain() -> None:
+    said = {"packets_sent": 1010, "control_forward": 9, "dropped_forward": 0, "captured_forward": 1016}
+    change = EMULATED | said | {"frames_forward": 1016}
+    assert violations(made_up(level="udp6", **change)) == []
+    assert violations(made_up(level="ethernet", **change)) != []  # nobody asks for a neighbour
+    assert violations(made_up(level="udp6", **change | {"control_forward": 0, "frames_forward": 1009})) != []
+
+
+def test_violations__what_a_slow_emulator_did_to_packets_is_not_known() -> None:
+    assert violations(made_up(**EMULATED | {"placed": 500})) != []
+    assert violations(made_up(**EMULATED | {"placed": 500, "void": True})) == []
 
 
 @pytest.mark.parametrize(
@@ -103,7 +127,7 @@ def test_violations__the_emulator_tells_the_same_story(change: dict[str, Any]) -
 @pytest.mark.parametrize("name", ["placed", "corrupt", "ring_full", "out_of_window", "contended", "malformed"])
 def test_violations__each_packet_that_arrived_has_one_fate(name: str) -> None:
     (said,) = violations(made_up(**{name: CLEAN[name] + 50}))  # type: ignore[operator]
-    assert said == "the receiver saw 1060 packets where 1018 frames arrived"
+    assert said == "the receiver saw 1060 packets where 1016 frames arrived"
     assert violations(made_up(**{name: CLEAN[name] + 50, "datapath_receiver": "socket"})) == []  # type: ignore[operator]
 
 

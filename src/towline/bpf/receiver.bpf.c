@@ -9,6 +9,7 @@
 #include "window.h"
 #include "delivery.h"
 #include "acknowledge.h"
+#include "spin.h"
 
 const volatile u32 state_version = STATE_VERSION;
 
@@ -111,6 +112,8 @@ int receiver(struct xdp_md *ctx)
 		count(&interface_counters.strangers);
 		return XDP_PASS;
 	}
+
+	spin();
 
 	struct header h = *p.header;
 

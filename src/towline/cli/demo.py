@@ -9,7 +9,6 @@ from pathlib import Path
 
 from towline.cli.screen import Screen, demo_table, print_table
 from towline.errors import FileError, IntegrityError
-from towline.lab.run import Run, run
 from towline.settings import GIB, MIB, Settings
 
 SEARCHED = Path("/usr")
@@ -32,6 +31,8 @@ def demo(file: Path | None = None, /) -> int:
     file
         The file to send; without one, a large file that is found on this machine.
     """
+    from towline.lab.run import Run, run  # noqa: PLC0415 (every send and receive would import it, too)
+
     source = file or large_file(SEARCHED)
     with Screen(summary=False) as screen:
         record = run(Run(source=source, settings=Settings()), screen)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 else:
     LabOptions = options_class("lab")
 
-lab = App(name="lab", help="Transfers in a laboratory on this machine, with every setting as an option.")
+lab = App(name="lab", help="Transfers and experiments in a laboratory on this machine.")
 lab.command(list_, name="list")
 lab.command(sweep)
 lab.command(report)

@@ -16,7 +16,6 @@ from rich.console import Console
 
 import towline
 from towline.cli.demo import demo
-from towline.cli.lab import lab
 from towline.cli.receive import receive
 from towline.cli.send import send
 from towline.errors import TowlineError
@@ -39,7 +38,8 @@ app = App(
 app.command(send, usage="towline send (FILE | --size SIZE) MAC%IF --insecure [OPTIONS]")
 app.command(receive, usage="towline receive --interface IF --insecure [OPTIONS]")
 app.command(demo, usage="towline demo [FILE]")
-app.command(lab, name="lab")
+# By name: a sender does not wait until all of the laboratory is imported.
+app.command("towline.cli.lab:lab", name="lab", help="Transfers and experiments in a laboratory on this machine.")
 
 
 class Interrupted(KeyboardInterrupt):

@@ -46,6 +46,7 @@ class XdpReceiver:
             udp_port=port,
             slots_bytes=self._slots_bytes,
             record_bytes=record_bytes,
+            spin_ns=settings.spin_ns,
         )
         with (
             Map.create_array("towline_slots", self._slots_bytes) as slots,

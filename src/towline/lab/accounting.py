@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ Record = Mapping[str, Any]
 # Frames that none of us sent: a host asks for an address and answers the question (ARP, RFC 826; neighbour discovery,
 # RFC 4861), joins its multicast groups (MLD, RFC 3810), and says that a port is closed by now (ICMP). Most seen: 6.
 CHATTER_FRAMES = 16
+CHATTER_PER_SECOND = 0.2  # and later it asks again: two frames in 20 to 50 seconds
 HEAD_START_S = 0.005  # what a pace and a queue let go at once, in time
 _FATES = ("placed", "duplicates", "corrupt", "ring_full", "out_of_window", "contended", "malformed")
 
@@ -22,7 +24,8 @@ def violations(record: Record) -> list[str]:
     """What does not add up in a run's record, in words.
 
     What needs a number that nobody knows (None) is not checked. Neither is the wire's number of packets that a UDP
-    socket sent: without an emulator one frame may hold many of them (GSO), and the interface counts frames.
+    socket sent: without an emulator one frame may hold many of them (GSO), and the interface counts frames. Nor what
+    became of packets behind an emulator that dropped some on its own (the run is void), or at a receiver's socket.
     """
     return [said for identity in _IDENTITIES for said in identity(record)]
 
@@ -33,14 +36,18 @@ def _sent(record: Record) -> Iterator[str]:
 
 
 def _wire_forward(record: Record) -> Iterator[str]:
+    """What left the interface, or found the other end full, is what was sent."""
     if not (record["transmit"] == "udp" and _emulated(record) is None):
-        yield from _equal(record, ("frames_forward",), ("packets_sent", "control_forward"), CHATTER_FRAMES)
+        left = ("frames_forward", "dropped_forward")
+        yield from _equal(record, left, ("packets_sent", "control_forward"), _chatter(record), _held_up(record))
 
 
 def _wire_backward(record: Record) -> Iterator[str]:
+    """As forward; what XDP bounced is in the ACKs and NACKs."""
     many_in_one = record["datapath_receiver"] == "socket" and LEVELS[record["level"]].has_ports
     if not (many_in_one and _emulated(record) is None):
-        yield from _equal(record, ("frames_backward",), ("acks", "nacks", "control_backward"), CHATTER_FRAMES)
+        left = ("frames_backward", "dropped_backward")
+        yield from _equal(record, left, ("acks", "nacks", "control_backward"), _chatter(record))
 
 
 def _captured(record: Record) -> Iterator[str]:
@@ -51,14 +58,15 @@ def _captured(record: Record) -> Iterator[str]:
 
 def _fates(record: Record) -> Iterator[str]:
     """What the receiver's program saw is what arrived: as much as was sent, less what the path lost, and its copies."""
-    if record["datapath_receiver"] == "socket":  # the kernel drops where its buffer is full, before anybody counts
+    # A full buffer of a socket drops before anybody counts, and so does an emulator that is too slow.
+    if record["datapath_receiver"] == "socket" or record["void"]:
         return
     fates = [record[name] for name in _FATES]
     control, arrived = record["control_forward"], _arrived(record)
     if None in fates or control is None or arrived is None:
         return
     # A damaged header names no session of ours; a message may have been lost, or come twice.
-    astray = 2 * control + CHATTER_FRAMES + _count(record, "corruption")
+    astray = 2 * control + _chatter(record) + _count(record, "corruption")
     if not arrived - astray <= sum(fates) <= arrived:
         yield f"the receiver saw {sum(fates)} packets where {arrived} frames arrived"
 
@@ -84,10 +92,21 @@ def _rate(record: Record) -> Iterator[str]:
             yield f"{record['goodput_gbps']:.3f} Gbit/s of goodput is more than {what} has room for, {had_gbps:.3f}"
 
 
-def _equal(record: Record, ours: tuple[str, ...], theirs: tuple[str, ...], tolerance: int) -> Iterator[str]:
-    """The sum of `ours` is that of `theirs`, or up to so many more."""
+def _chatter(record: Record) -> int:
+    return CHATTER_FRAMES + int((record["total_seconds"] or 0) * CHATTER_PER_SECOND)
+
+
+def _held_up(record: Record) -> int:
+    """Messages that may not have left: while the neighbour does not answer, the host keeps what is for it, and in the
+    end throws it away. Only HELLOs are said before; on a clean path it answers at once."""
+    asks = LEVELS[record["level"]].family != socket.AF_PACKET if record["level"] else False
+    return int(record["control_forward"] or 0) if asks and _emulated(record) is not None else 0
+
+
+def _equal(record: Record, ours: tuple[str, ...], theirs: tuple[str, ...], more: int, fewer: int = 0) -> Iterator[str]:
+    """The sum of `ours` is that of `theirs`, or up to so many more, or fewer."""
     one, other = ([record[name] for name in names] for names in (ours, theirs))
-    if None in one or None in other or 0 <= sum(one) - sum(other) <= tolerance:
+    if None in one or None in other or -fewer <= sum(one) - sum(other) <= more:
         return
     said = (" + ".join(f"{record[name]} {name}" for name in names) for names in (ours, theirs))
     yield " is not ".join(said)

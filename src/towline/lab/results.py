@@ -46,7 +46,9 @@ _WHOLE = (
         "corrupt",
     ),
     *("ring_full", "out_of_window", "contended", "malformed"),
-    *("frames_forward", "frames_backward", "control_forward", "control_backward"),
+    *("frames_forward", "frames_backward", "dropped_forward", "dropped_backward"),
+    *("control_forward", "control_backward", "captured_forward", "captured_backward"),
+    *("carried_forward", "carried_backward"),
 )
 _KINDS = {**dict.fromkeys(_TEXTS, "string"), **dict.fromkeys(_FLAGS, "bool_"), **dict.fromkeys(_WHOLE, "int64")}
 

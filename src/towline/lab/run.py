@@ -21,6 +21,7 @@ from towline.lab.children import setting_arguments, towline_command
 from towline.lab.environments import veth
 from towline.lab.impairments import Impairment, Impairments, measured_fields, record_fields, void_reason
 from towline.parameter import Side
+from towline.quantities import DIRECTIONS
 from towline.settings import Settings
 from towline.transfer import events
 from towline.wire import DATA_LEAST_BYTES
@@ -154,8 +155,11 @@ def _anew(path: veth.Path, plan: Run) -> veth.Path:
 
 
 def _frames(path: veth.Path) -> dict[str, int]:
-    """What has left the two ends so far, by the interfaces' own counters."""
-    return {"frames_forward": path.sender.frames_sent(), "frames_backward": path.receiver.frames_sent()}
+    """What has left the two ends so far, and what they dropped, by the interfaces' own counters."""
+    counted: dict[str, int] = {}
+    for direction, end in zip(DIRECTIONS, (path.sender, path.receiver), strict=True):
+        counted[f"frames_{direction}"], counted[f"dropped_{direction}"] = end.frames_out()
+    return counted
 
 
 def _short(record: Mapping[str, Any]) -> str | None:

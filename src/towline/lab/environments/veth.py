@@ -61,9 +61,13 @@ class End:
 
     def frames_sent(self) -> int:
         """How many frames have left the interface; one that the driver was to cut up counts once."""
+        return self.frames_out()[0]
+
+    def frames_out(self) -> tuple[int, int]:
+        """How many frames have left the interface, and how many more were to and found its other end full."""
         with NetNS(self.namespace, flags=0) as namespace:
-            link = namespace.get_links(ifname=self.interface)[0]
-            return int(link.get_attr("IFLA_STATS64")["tx_packets"])
+            counters = namespace.get_links(ifname=self.interface)[0].get_attr("IFLA_STATS64")
+            return int(counters["tx_packets"]), int(counters["tx_dropped"])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,7 @@ Heard = (
     | events.Progress
     | events.Sample
     | events.Finished
+    | events.Parted
     | events.Failed
     | Over
 )
