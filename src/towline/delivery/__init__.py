@@ -66,6 +66,7 @@ class Receiver(Protocol):
     """What takes the packets of an interface's sessions."""
 
     xdp_mode: str | None  # "native" or "generic"; None where no XDP program takes them
+    program: int | None  # that program's file descriptor
     notes: tuple[str, ...]  # what was not used as it might have been, and why
 
     def open(self, terms: Terms, origin: Origin, first_index: int) -> tuple[int, Delivery]:

@@ -35,6 +35,7 @@ class SocketReceiver:
     """`inbox_of(port)` is where that port's packets come in."""
 
     xdp_mode: str | None = None
+    program: int | None = None
 
     def __init__(self, inbox_of: Callable[[Port], Inbox], *, notes: tuple[str, ...] = ()) -> None:
         self.notes = notes

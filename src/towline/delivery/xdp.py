@@ -60,7 +60,8 @@ class XdpReceiver:
         self._record = RingDelivery.record_dtype(self._object.dtype("record"), record_bytes)
         self._open: dict[int, tuple[int, Map]] = {}
         try:
-            self.link = attach(self._object.program("receiver"), interface.index, settings.xdp_mode or "auto")
+            self.program: int | None = self._object.program("receiver")
+            self.link = attach(self.program, interface.index, settings.xdp_mode or "auto")
         except BaseException:
             self._object.close()
             raise

@@ -47,7 +47,7 @@ class Reading:
     def moved(self, earlier: Reading) -> float:
         """The larger of the relative changes since an earlier reading: 0.03 is 3 %, more or less."""
         changes = (now / then - 1 for now, then in zip(astuple(self), astuple(earlier), strict=True))
-        return max(map(abs, changes))
+        return float(max(map(abs, changes)))
 
 
 class Canary:

@@ -32,6 +32,7 @@ import numpy as np
 
 import towline.lab
 from towline.errors import SettingsError, TowlineError
+from towline.kernel import figures
 from towline.kernel.memory import Ring
 from towline.kernel.program import Object, attach, compile_program
 from towline.lab.impairments import DIRECTIONS, Impairments, Report, decode
@@ -114,7 +115,9 @@ class Emulator:
     def report(self, priority: str | None) -> Report:
         """What happened since the last `set`."""
         forward, backward = (line.counted() for line in self.lines)
-        return Report(forward=forward, backward=backward, priority=priority)
+        programs = [self._program.program(direction) for direction in DIRECTIONS]
+        program = figures.fields(programs, "emulator")
+        return Report(forward=forward, backward=backward, priority=priority, program=program)
 
     def turn(self) -> int:
         """Let out what is due; returns when the next turn is (ns), and is woken for what comes before."""

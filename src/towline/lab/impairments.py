@@ -136,11 +136,15 @@ class Counted:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What the emulator says when it is asked; `priority` says why its priority is not real-time, if it is not."""
+    """What the emulator says when it is asked; `priority` says why its priority is not real-time, if it is not.
+
+    `program`: the figures of its programs for both directions together, as fields of a record.
+    """
 
     forward: Counted = field(default_factory=Counted)
     backward: Counted = field(default_factory=Counted)
     priority: str | None = None
+    program: dict[str, int | float | None] = field(default_factory=dict)
 
     def of(self, direction: str) -> Counted:
         """`forward` or `backward`."""

@@ -180,7 +180,7 @@ def _impaired(path: veth.Path) -> dict[str, Any]:
         return {}
     asked, report = path.emulator.impairments, path.emulator.report()
     reason = void_reason(asked, report)
-    fields = record_fields(asked) | measured_fields(report)
+    fields = record_fields(asked) | measured_fields(report) | report.program
     return fields | ({"void": True, "void_reason": reason} if reason else {})
 
 

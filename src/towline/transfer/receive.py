@@ -255,6 +255,6 @@ class _Receiving:
 
     def _record(self, incoming: Incoming) -> dict[str, Any]:
         by_socket = any(isinstance(lane.delivery, SocketDelivery) for lane in incoming.lanes.values())
-        mode = None if by_socket else self._receiver.xdp_mode
         # Of several transfers at a time nobody counts whose message it was.
-        return receiver_record(incoming, self._settings, mode, None if self._keep else self._control.sent)
+        sent = None if self._keep else self._control.sent
+        return receiver_record(incoming, self._settings, None if by_socket else self._receiver, sent)

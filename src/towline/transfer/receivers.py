@@ -64,7 +64,7 @@ class XdpOrSockets:
     """
 
     def __init__(self, xdp: XdpReceiver, sockets: SocketReceiver, link: Interface) -> None:
-        self.xdp_mode = xdp.xdp_mode
+        self.xdp_mode, self.program = xdp.xdp_mode, xdp.program
         self.notes = xdp.notes
         self._both: tuple[Receiver, Receiver] = (xdp, sockets)
         self._link = link

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from towline.delivery import Receiver
+from towline.kernel import figures
 from towline.protocol.opening import Terms
 from towline.settings import Settings
 from towline.transfer.incoming import Incoming
@@ -55,13 +57,18 @@ def sender_record(
         "control_forward": control_sent,
         "rtt_us_p50": rtt_percentile_us(histogram, 50),
         "rtt_us_p99": rtt_percentile_us(histogram, 99),
+        **_program(transmitter.program, "sender"),
     }
 
 
 def receiver_record(
-    incoming: Incoming, settings: Settings, xdp_mode: str | None, control_sent: int | None
+    incoming: Incoming, settings: Settings, receiver: Receiver | None, control_sent: int | None
 ) -> dict[str, Any]:
-    """What the receiver knows: what became of every packet, by cause. `control_sent`: None where nobody knows."""
+    """What the receiver knows: what became of every packet, by cause.
+
+    `receiver`: whose XDP program took them, None where a socket did. `control_sent`: None where nobody knows.
+    """
+    xdp_mode = None if receiver is None else receiver.xdp_mode
     lanes = list(incoming.lanes.values())
     acks, nacks = sum(lane.acks for lane in lanes), sum(lane.nacks for lane in lanes)  # of the process, not of XDP
 
@@ -84,4 +91,10 @@ def receiver_record(
         "out_of_window": total("out_of_window"),
         "contended": total("contended"),
         "malformed": total("malformed"),
+        **_program(None if receiver is None else receiver.program, "receiver"),
     }
+
+
+def _program(program: int | None, side: str) -> dict[str, Any]:
+    """A socket has no program to say anything of."""
+    return {} if program is None else figures.fields([program], side)

@@ -100,6 +100,7 @@ class Transmitter(Protocol):
     lanes: list[TransmitLane]
     transmit: str  # "live", "packet" or "udp"
     xdp_mode: str | None  # "native" or "generic"; None where no XDP program hears for it
+    program: int | None  # that program's file descriptor
     notes: tuple[str, ...]  # what was not used as it might have been, and why
 
     def close(self) -> None:

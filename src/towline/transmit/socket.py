@@ -21,6 +21,7 @@ class SocketTransmitter:
     """One lane per session. `bursts(number, slots)` makes what sends."""
 
     xdp_mode: str | None = None
+    program: int | None = None
 
     def __init__(
         self,

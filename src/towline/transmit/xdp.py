@@ -82,8 +82,8 @@ class XdpTransmitter:
         try:
             self._load()
             self._prepare()
-            program, mode = self._object.program("sender"), settings.xdp_mode or "auto"
-            self.link = attach(program, way.interface.index, mode)
+            self.program: int | None = self._object.program("sender")
+            self.link = attach(self.program, way.interface.index, settings.xdp_mode or "auto")
         except BaseException:
             self._release()
             raise

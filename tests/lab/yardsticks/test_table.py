@@ -87,7 +87,7 @@ def test_missing__says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_missing__picoquic_whatever_the_python(
     python: tuple[int, ...], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table.sys, "version_info", python)
+    monkeypatch.setattr(sys, "version_info", python)
     picoquic = YARDSTICKS["quic-picoquic"]
     assert reason in str(picoquic.missing())
     with pytest.raises(UnsupportedError, match=reason):
