@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 from pyroute2 import netns
 
-from towline.lab import comparison, leftovers
-from towline.lab.bench import WRONG_BYTES
-from towline.lab.comparison import Compared
+from towline.lab import leftovers
+from towline.lab.compare import comparison
+from towline.lab.compare.comparison import Compared
+from towline.lab.sweep.bench import WRONG_BYTES
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("namespaces")]
 

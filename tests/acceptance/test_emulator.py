@@ -17,8 +17,8 @@ from collections import Counter
 import pytest
 
 from tests.lab.wire import number_of, sent_at, wire
+from towline.lab.emulator.impairments import Impairment, Impairments, void_reason
 from towline.lab.environments import veth
-from towline.lab.impairments import Impairment, Impairments, void_reason
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("namespaces")]
 

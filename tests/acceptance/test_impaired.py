@@ -22,8 +22,8 @@ from tests.end_to_end.test_matrix import CASES, FAULTS
 from towline.errors import NoReceiverError, PeerError
 from towline.framing import LEVELS
 from towline.lab import verify
+from towline.lab.emulator.impairments import Impairment, Impairments
 from towline.lab.environments import veth
-from towline.lab.impairments import Impairment, Impairments
 from towline.lab.soak.plan import Plan
 from towline.lab.soak.rig import Rig, rig
 from towline.settings import Settings

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from towline.framing import LEVELS
-from towline.lab.impairments import Impairments
+from towline.lab.emulator.impairments import Impairments
 from towline.lab.run import Run, impairments_of, run
 from towline.lab.yardsticks import iperf3
 from towline.lab.yardsticks.job import Job

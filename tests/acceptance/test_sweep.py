@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 from pyroute2 import netns
 
-from towline.lab import leftovers, results
+from towline.lab import leftovers
+from towline.lab.sweep import results
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("namespaces")]
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.lab.comparisons import MBPS, FakeTools, made_up
+from tests.lab.compare.comparisons import MBPS, FakeTools, made_up
 from towline.cli import compare as command
 from towline.cli.compare import compare
 from towline.errors import SettingsError
-from towline.lab import comparison
-from towline.lab.bench import WRONG_BYTES
+from towline.lab.compare import comparison
+from towline.lab.sweep.bench import WRONG_BYTES
 
 Use = Callable[[FakeTools], None]
 NAMES = ",".join(MBPS)
@@ -33,7 +33,7 @@ def use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Use:
         def tools() -> Iterator[Any]:
             yield fake.tools()
 
-        monkeypatch.setattr("towline.lab.compare.tools", tools)
+        monkeypatch.setattr("towline.lab.compare.compare.tools", tools)
 
     return with_fake
 

@@ -47,6 +47,7 @@ DIFFERENT = Settings(
     mtu=3000,
     consumer_delay_us=2000,
     short_records=1000,
+    spin_ns=300,
     first_index=0xFFFFFFFF,
     clang_flags_sender=("-O3", "-DNAME=a b"),
     clang_flags_receiver=("-mcpu=v2",),

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.lab.sweeps import BLOCKS, CELLS, TEXT, FakeBench, made_up
+from tests.lab.sweep.sweeps import BLOCKS, CELLS, TEXT, FakeBench, made_up
 from towline.cli import sweep as command
 from towline.cli.sweep import sweep
 from towline.cli.sweep_screen import human
 from towline.errors import PermissionsError, RunError, SettingsError, TowlineError
-from towline.lab import results
 from towline.lab.run import Run
+from towline.lab.sweep import results
 
 PLANS = sorted((Path(__file__).parents[2] / "plans").glob("*.toml"))
 Use = Callable[[FakeBench], None]

@@ -110,7 +110,7 @@ def test_transfer__a_ring_that_is_really_full() -> None:
     assert record["ring_full"] > 0
     # What the ring had no room for was sent again: nothing of it had been acknowledged.
     assert record["retransmissions"] >= record["ring_full"]
-    assert record["nacks"] == 0
+    assert 0 < record["nacks"] <= record["ring_full"]  # one each time that it fills up
 
 
 @pytest.mark.usefixtures("namespaces")

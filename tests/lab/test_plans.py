@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from towline.lab.design import estimate_s
-from towline.lab.plan import read
+from towline.lab.plans.plan import read
+from towline.lab.sweep.design import estimate_s
 
 FOLDER = Path(__file__).parents[2] / "plans"
 PLANS = sorted(FOLDER.glob("*.toml"))

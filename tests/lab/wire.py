@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Self
 
 from tests.namespaces import inside
-from towline.lab.emulator import Emulator
+from towline.lab.emulator.control import Emulator
+from towline.lab.emulator.impairments import Impairments
 from towline.lab.environments import veth
-from towline.lab.impairments import Impairments
 
 ETHERTYPE = 0x88B5  # for local experiments
 _SO_RCVBUFFORCE, _SO_TIMESTAMPNS, _ETH_P_ALL = 33, 35, 3

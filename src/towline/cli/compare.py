@@ -18,12 +18,12 @@ from towline.cli.options import FLAG, SIZE
 from towline.cli.screen import print_table, printable
 from towline.cli.sweep import RESULTS
 from towline.errors import SettingsError
-from towline.lab import compare as comparing
-from towline.lab import comparison as comparisons
-from towline.lab import scoreboard
-from towline.lab.bench import WRONG_BYTES
-from towline.lab.comparison import Compared, Comparison
-from towline.lab.contestants import Contestant, contestants, missing
+from towline.lab.compare import compare as comparing
+from towline.lab.compare import comparison as comparisons
+from towline.lab.compare import scoreboard
+from towline.lab.compare.comparison import Compared, Comparison
+from towline.lab.compare.contestants import Contestant, contestants, missing
+from towline.lab.sweep.bench import WRONG_BYTES
 from towline.quantities import format_directions, format_share, parse_duration, parse_share, unit
 from towline.settings import PARAMETERS, Settings, parse_setting
 

@@ -16,8 +16,8 @@ from rich.text import Text
 
 from towline.cli.screen import print_json, printable
 from towline.cli.sweep_screen import human
-from towline.lab import results
-from towline.lab.comparison import Compared, Comparison
+from towline.lab.compare.comparison import Compared, Comparison
+from towline.lab.sweep import results
 
 
 class CompareScreen:

@@ -11,8 +11,8 @@ from typing import Annotated
 from towline.cli.options import FLAG
 from towline.cli.screen import print_json
 from towline.errors import SettingsError, UnsupportedError
-from towline.lab import results
-from towline.lab.results import DESIGN
+from towline.lab.sweep import results
+from towline.lab.sweep.results import DESIGN
 
 
 def report(

@@ -12,11 +12,11 @@ from towline.cli.screen import print_json, print_table, printable
 from towline.cli.sweep_screen import SweepScreen
 from towline.cli.sweep_tables import beforehand, cell_lines, dry_run_table, results_table
 from towline.errors import PermissionsError, SettingsError, TowlineError
-from towline.lab import plan as plans
-from towline.lab.bench import WRONG_BYTES, bench
-from towline.lab.plan import Plan
-from towline.lab.results import Results
-from towline.lab.sweep import sweep as carry_out
+from towline.lab.plans import plan as plans
+from towline.lab.plans.plan import Plan
+from towline.lab.sweep.bench import WRONG_BYTES, bench
+from towline.lab.sweep.results import Results
+from towline.lab.sweep.sweep import sweep as carry_out
 
 RESULTS = Path("results")
 

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from towline.cli.screen import print_json, printable
-from towline.lab.plan import Plan
-from towline.lab.results import Results
-from towline.lab.standing import Record, Standing, label
+from towline.lab.plans.plan import Plan
+from towline.lab.sweep.results import Results
+from towline.lab.sweep.standing import Record, Standing, label
 
 TOLD_MOST = 10  # lines for runs that broke a promise
 

@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from towline.cli.sweep_screen import human
-from towline.lab import design
 from towline.lab.measures import MEASURES, Measure
-from towline.lab.plan import Axis, Cell, Plan
-from towline.lab.results import Results
+from towline.lab.plans.plan import Axis, Cell, Plan
 from towline.lab.statistics import median_interval
+from towline.lab.sweep import design
+from towline.lab.sweep.results import Results
 from towline.quantities import format_duration, format_size
 
 

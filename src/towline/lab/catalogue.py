@@ -16,8 +16,8 @@ from towline.delivery.xdp import XdpReceiver
 from towline.errors import SettingsError, TowlineError
 from towline.framing import ETHERNET, LEVELS, Level, Numbers
 from towline.kernel.link import interface
-from towline.lab import plan
 from towline.lab.environments import veth
+from towline.lab.plans import plan
 from towline.settings import DEFAULT_PORT, Settings
 
 _LEVELS = {

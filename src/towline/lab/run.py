@@ -18,8 +18,8 @@ from towline.kernel.statistics import statistics
 from towline.lab import leftovers, machine, record, sides, verify
 from towline.lab.accounting import violations
 from towline.lab.children import setting_arguments, towline_command
+from towline.lab.emulator.impairments import Impairment, Impairments, measured_fields, record_fields, void_reason
 from towline.lab.environments import veth
-from towline.lab.impairments import Impairment, Impairments, measured_fields, record_fields, void_reason
 from towline.parameter import Side
 from towline.quantities import DIRECTIONS
 from towline.settings import Settings

@@ -46,12 +46,12 @@ def open_receiver(link: Interface, control: Control, settings: Settings, notes: 
         try:
             receiver = XdpReceiver(link, levels, numbers_of(settings), settings.port, settings)
         except REFUSALS as error:
-            if settings.clang_flags_receiver or settings.xdp_mode or settings.delivery:
+            if settings.clang_flags_receiver or settings.xdp_mode or settings.delivery or settings.spin_ns:
                 raise
             notes = (*notes, f"no eBPF: {error}")
         else:
             receiver.notes = (*notes, *receiver.notes)
-            if settings.delivery:
+            if settings.delivery or settings.spin_ns:  # sockets have neither
                 return receiver
             return XdpOrSockets(receiver, SocketReceiver(control.inbox_of), link)
     return SocketReceiver(control.inbox_of, notes=notes)

@@ -16,8 +16,8 @@ import pytest
 from pyroute2 import netns
 
 from towline.errors import PermissionsError
+from towline.lab.emulator.impairments import Impairments
 from towline.lab.environments import veth
-from towline.lab.impairments import Impairments
 
 OFFLOADS = ("tcp-segmentation-offload", "generic-segmentation-offload", "tx-checksumming")
 

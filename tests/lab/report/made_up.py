@@ -10,10 +10,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from towline.lab import design, plan, record, results
-from towline.lab.design import Design
-from towline.lab.plan import Cell
-from towline.lab.results import Results
+from towline.lab import record
+from towline.lab.plans import plan
+from towline.lab.plans.plan import Cell
+from towline.lab.sweep import design, results
+from towline.lab.sweep.design import Design
+from towline.lab.sweep.results import Results
 
 Record = dict[str, Any]
 Fields = Callable[[Cell, int], Mapping[str, Any]]  # cell, repetition -> what is special about the run

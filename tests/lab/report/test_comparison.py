@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.lab.comparisons import FakeTools, carried_out, made_up
+from tests.lab.compare.comparisons import FakeTools, carried_out, made_up
 from towline.lab.report import comparison
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from tests.lab.report import pages
 from tests.lab.report.made_up import ACK, made_up, ordinary
 from towline.lab import report
-from towline.lab.plan import Cell
+from towline.lab.plans.plan import Cell
 
 
 def slower(cell: Cell, repetition: int) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.lab.report import pages
 from tests.lab.report.made_up import made_up
-from towline.lab.plan import Cell
+from towline.lab.plans.plan import Cell
 from towline.lab.report import discounted, page
 from towline.lab.report.shown import Shown
 

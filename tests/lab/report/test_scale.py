@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from towline.lab import plan
-from towline.lab.plan import Plan
+from towline.lab.plans import plan
+from towline.lab.plans.plan import Plan
 from towline.lab.report import plots
 from towline.lab.report.scale import Scale, scale
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.lab.report.made_up import ACK, complete, made_up, ordinary, place, write_lines
-from towline.lab import plan, results
 from towline.lab.measures import MEASURES
-from towline.lab.plan import Cell, Plot
+from towline.lab.plans import plan
+from towline.lab.plans.plan import Cell, Plot
 from towline.lab.report.shown import Shown, facets, questions, reference
+from towline.lab.sweep import results
 
 GOODPUT = MEASURES["goodput_gbps"]
 RATE = """duration = "1s"

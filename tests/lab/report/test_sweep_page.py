@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.lab.report import pages
 from tests.lab.report.made_up import ACK, made_up
 from towline.lab import report
-from towline.lab.results import read
+from towline.lab.sweep.results import read
 
 NASTY = '<script>alert(1)</script> $x --> & "'
 

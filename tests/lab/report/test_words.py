@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from towline.lab.axes import Axis
+from towline.lab.plans.axes import Axis
 from towline.lab.report import words
 
 

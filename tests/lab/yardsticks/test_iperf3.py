@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from towline.errors import RunError, SettingsError
-from towline.lab.impairments import Impairment, Impairments
+from towline.lab.emulator.impairments import Impairment, Impairments
 from towline.lab.yardsticks import iperf3
 from towline.lab.yardsticks.job import Job
 

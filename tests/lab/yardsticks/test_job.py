@@ -10,7 +10,7 @@ import pytest
 
 from towline.errors import FileError
 from towline.lab import machine, record
-from towline.lab.impairments import Counted, Impairment, Impairments, Report
+from towline.lab.emulator.impairments import Counted, Impairment, Impairments, Report
 from towline.lab.yardsticks import job
 from towline.lab.yardsticks.job import Job
 

@@ -22,9 +22,9 @@ import pytest
 
 from towline.errors import FileError, RunError, SettingsError, UnsupportedError
 from towline.lab import yardsticks
+from towline.lab.emulator.impairments import Impairment, Impairments
 from towline.lab.environments import veth
-from towline.lab.impairments import Impairment, Impairments
-from towline.lab.yardsticks import job, table
+from towline.lab.yardsticks import job
 from towline.lab.yardsticks.job import Job
 from towline.lab.yardsticks.table import YARDSTICKS, Yardstick
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 
-from towline.lab.impairments import Impairment, Impairments
+from towline.lab.emulator.impairments import Impairment, Impairments
 from towline.lab.yardsticks import udp
 from towline.lab.yardsticks.job import Job
 

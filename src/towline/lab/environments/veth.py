@@ -25,8 +25,8 @@ from pyroute2 import NetlinkError, NetNS, config, netns
 
 from towline.errors import PermissionsError, UnsupportedError
 from towline.lab import leftovers
-from towline.lab.emulator import Emulator, emulator
-from towline.lab.impairments import Impairments
+from towline.lab.emulator.control import Emulator, emulator
+from towline.lab.emulator.impairments import Impairments
 
 INTERFACE = "tl0"
 SENDER_MAC = "02:00:00:00:00:0a"  # locally administered

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from towline.lab.measures import Measure
-from towline.lab.plan import Plan, Plot
+from towline.lab.plans.plan import Plan, Plot
 from towline.lab.report import words
 from towline.lab.report.page import items, paragraph
 from towline.lab.report.shown import Comparison, Shown, differing, questions

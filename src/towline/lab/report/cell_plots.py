@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from towline.lab.measures import MEASURES, Measure
-from towline.lab.plan import Cell, Plot
+from towline.lab.plans.plan import Cell, Plot
 from towline.lab.report import plots
 from towline.lab.report.panels import Panel, legend, panels
 from towline.lab.report.scale import Scale, scale

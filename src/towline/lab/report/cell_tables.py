@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from towline.lab.measures import MEASURES, Measure
-from towline.lab.plan import Cell, Plan, Plot
+from towline.lab.plans.plan import Cell, Plan, Plot
 from towline.lab.record import IMPAIRMENT_FIELDS
 from towline.lab.report import discounted, words
 from towline.lab.report.shown import Shown

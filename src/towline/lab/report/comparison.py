@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from towline.lab import comparison, scoreboard
-from towline.lab.comparison import Cell, Compared
-from towline.lab.contestants import PACE_SHARE, TOLD, Contestant
+from towline.lab.compare import comparison, scoreboard
+from towline.lab.compare.comparison import Cell, Compared
+from towline.lab.compare.contestants import PACE_SHARE, TOLD, Contestant
 from towline.lab.report import page, plots
 from towline.lab.report.tables import facts, table
 from towline.lab.statistics import Interval, median_interval

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from towline.lab import plan as plans
+from towline.lab.plans import plan as plans
 from towline.lab.report import words
 from towline.lab.report.page import details, listing, paragraph
 from towline.lab.report.shown import Shown
 from towline.lab.report.tables import Entry, Styled, facts
-from towline.lab.results import PLAN, RECORDS, RECORDS_PARQUET, SERIES_PARQUET, Results
+from towline.lab.sweep.results import PLAN, RECORDS, RECORDS_PARQUET, SERIES_PARQUET, Results
 from towline.quantities import format_duration, format_rate, format_size
 
 Record = Mapping[str, Any]

@@ -9,13 +9,13 @@ from pathlib import Path
 import xxhash
 
 from towline.lab.measures import Measure
-from towline.lab.plan import Cell
+from towline.lab.plans.plan import Cell
 from towline.lab.report import conditions, words
 from towline.lab.report.page import Section, items, page, paragraph
 from towline.lab.report.shown import Shown, questions
 from towline.lab.report.tables import Entry, table
-from towline.lab.results import Results
 from towline.lab.statistics import unpaired_ratio, verdict
+from towline.lab.sweep.results import Results
 
 PAGE = "difference.html"
 

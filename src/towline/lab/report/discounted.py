@@ -8,12 +8,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from towline.lab.plan import Cell
+from towline.lab.plans.plan import Cell
 from towline.lab.report import words
 from towline.lab.report.page import items, paragraph
 from towline.lab.report.shown import Shown
 from towline.lab.report.tables import Styled, table
-from towline.lab.results import ATTEMPTS_MOST, finished
+from towline.lab.sweep.results import ATTEMPTS_MOST, finished
 
 Record = Mapping[str, Any]
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from towline.lab import results
 from towline.lab.report.page import page, text
 from towline.lab.report.sweep_page import PAGE, Told, put, tell
-from towline.lab.results import DESIGN
+from towline.lab.sweep import results
+from towline.lab.sweep.results import DESIGN
 
 TITLE = "What the laboratory found"
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from towline.lab.plan import Cell, Plan, Plot
+from towline.lab.plans.plan import Cell, Plan, Plot
 from towline.lab.report import plots
 from towline.lab.report.shown import facets
 from towline.lab.report.words import value_of, values_of

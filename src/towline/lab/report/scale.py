@@ -11,8 +11,8 @@ from itertools import pairwise
 
 from matplotlib.axes import Axes
 
-from towline.lab.axes import Axis
-from towline.lab.plan import Cell
+from towline.lab.plans.axes import Axis
+from towline.lab.plans.plan import Cell
 
 _SPAN_MOST = 20.0  # between the smallest and the largest value in proportion
 _GAP_LEAST = 0.07  # of the axis, or the values' texts and points run into each other

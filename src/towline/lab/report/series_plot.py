@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from towline.lab.measures import MEASURES
-from towline.lab.plan import Cell, Plot
+from towline.lab.plans.plan import Cell, Plot
 from towline.lab.report import plots
 from towline.lab.report.panels import legend, panels
 from towline.lab.report.shown import Shown
-from towline.lab.results import run_number
+from towline.lab.sweep.results import run_number
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]  # seconds, what was told then
 

@@ -10,8 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from towline.lab.measures import MEASURES, Measure
-from towline.lab.plan import Cell, Plan, Plot
-from towline.lab.results import Results
+from towline.lab.plans.plan import Cell, Plan, Plot
 from towline.lab.statistics import (
     Difference,
     Interval,
@@ -21,6 +20,7 @@ from towline.lab.statistics import (
     paired_ratio,
     verdict,
 )
+from towline.lab.sweep.results import Results
 
 Record = Mapping[str, Any]
 

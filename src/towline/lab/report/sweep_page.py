@@ -11,12 +11,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from towline.lab.measures import MEASURES
-from towline.lab.plan import Plan, Plot
+from towline.lab.plans.plan import Plan, Plot
 from towline.lab.report import answer, cell_plots, cell_tables, conditions, discounted, plots, series_plot
 from towline.lab.report.page import Section, details, page, paragraph, picture
 from towline.lab.report.shown import Shown, facets, questions
 from towline.lab.report.words import value_of
-from towline.lab.results import Results
+from towline.lab.sweep.results import Results
 
 PAGE = "report.html"
 

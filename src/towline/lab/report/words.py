@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from towline.lab.axes import Axis
+from towline.lab.plans.axes import Axis
 from towline.lab.statistics import Interval
 from towline.quantities import format_duration, format_rate, format_share, format_size
 

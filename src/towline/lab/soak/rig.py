@@ -20,8 +20,8 @@ import msgspec
 
 from towline.errors import FileError, UnconfirmedError
 from towline.lab import leftovers, verify
+from towline.lab.emulator.impairments import Impairments
 from towline.lab.environments import veth
-from towline.lab.impairments import Impairments
 from towline.lab.run import impairments_of, level_of, target_of
 from towline.lab.soak.plan import LARGEST_MTU, SIZE_MOST, Plan
 from towline.lab.soak.worker import Order, Over, Receive, Send

@@ -10,7 +10,7 @@ from typing import Any
 import towline
 from towline.lab import machine, verify
 from towline.lab import record as records
-from towline.lab.impairments import Impairments, Report, measured_fields, record_fields, void_reason
+from towline.lab.emulator.impairments import Impairments, Report, measured_fields, record_fields, void_reason
 
 # What a run of towline has too stands under the same name in its record; what was not measured is None.
 FIELDS: tuple[str, ...] = (

@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from towline.errors import SettingsError
+from towline.lab.emulator.impairments import Impairments, Report
 from towline.lab.environments import veth
-from towline.lab.impairments import Impairments, Report
 from towline.lab.yardsticks.job import Job
 
 # The kernel remembers the slow-start threshold of each peer: a run would begin with what the one before has learnt.
