@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("namespaces")]
 
 FOLDER = Path(__file__).parents[2] / "plans"
 BLOCKS_LEAST = 20
-KNOWN_NS = 2000  # of plans/known.toml
+KNOWN_NS = 1500  # of plans/known.toml
 
 
 def towline(*arguments: str) -> str:

@@ -2,8 +2,8 @@
 /* A known slowness, for the laboratory to find: every packet takes so many nanoseconds longer.
  *
  * Looking at the clock takes time, too, and the wait ends with the first look after its end: half a look before the
- * clock is read, half a look too late, half a look back. That is measured, and waited less. Below some 100 ns nothing
- * is left to wait for, and the looks alone take longer. */
+ * clock is read, half a look and the way there too late, half a look back. That is measured, and waited less. Below
+ * some 100 ns nothing is left to wait for, and the looks alone take longer. */
 #ifndef TOWLINE_SPIN_H
 #define TOWLINE_SPIN_H
 
@@ -26,7 +26,7 @@ static __always_inline void spin(void)
 		return;
 	begun = bpf_ktime_get_ns();
 	look = bpf_ktime_get_ns() - begun;
-	until = begun + spin_ns - (look + look / 2);
+	until = begun + spin_ns - 2 * look;
 	bpf_loop(LOOKS_MOST, not_yet, &until, 0);
 }
 
