@@ -130,3 +130,34 @@ def test_verified__memory_relies_on_done() -> None:
 
 def test_towline_command__is_this_program() -> None:
     assert children.towline_command("send")[1:] == ["-m", "towline", "send"]
+
+
+@pytest.mark.parametrize(
+    ("dropped", "reason"),
+    [
+        ((0, 0), None),
+        ((5, 0), None),
+        ((6, 0), "6 frames found the queue to the emulator full, forward"),
+        ((0, 1), "backward"),
+    ],
+)
+def test_overrun__what_never_reached_the_emulator_makes_a_run_void(
+    dropped: tuple[int, int], reason: str | None
+) -> None:
+    frames = {"frames_forward": 10_000, "frames_backward": 300}
+    found = run._overrun(frames | {"dropped_forward": dropped[0], "dropped_backward": dropped[1]})
+    assert found is None if reason is None else reason in str(found)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rtt_us", "short"),
+    [
+        (0.5, 100.0, None),
+        (0.49, 100.0, "0.49 s: shorter than 0.5 s"),
+        (0.6, 40_000.0, "15 round trips: fewer than 20"),
+        (0.6, None, None),
+        (None, None, None),
+    ],
+)
+def test_short__by_time_and_round_trips(seconds: float | None, rtt_us: float | None, short: str | None) -> None:
+    assert run._short({"seconds": seconds, "rtt_us_p50": rtt_us}) == short

@@ -29,6 +29,7 @@ from towline.wire import DATA_LEAST_BYTES
 IPV6_LEAST_MTU = 1280
 SHORTEST_S = 0.5  # a shorter run shows how a transfer begins and ends, not what it reaches
 ROUND_TRIPS_LEAST = 20
+OVERRUN_SHARE = 0.0005  # of the frames: half of the smallest loss that anybody asks for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,13 +124,14 @@ def _run(plan: Run, on_event: events.OnEvent, given: veth.Path | None) -> dict[s
         before = _frames(path)
         commands = (_receive_command(plan, path, output), _send_command(plan, path))
         seen = sides.carry_out(*commands, plan.settings.timeout_s, on_event)
+        frames = {name: after - before[name] for name, after in _frames(path).items()}
         facts = {
             **_facts(plan, path.mtu),
             "verified": verified(plan, seen.finished["receiver"].path),
             **machine.describe(),
             **machine.costs(seen.begin, seen.end, load),
-            **{name: after - before[name] for name, after in _frames(path).items()},
-            **_impaired(path),
+            **frames,
+            **_impaired(path, frames),
         }
     sender, receiver = (seen.finished[side].record for side in ("sender", "receiver"))
     merged = record.merge(plan.settings.record_fields(), receiver, sender, facts)
@@ -174,14 +176,23 @@ def _short(record: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _impaired(path: veth.Path) -> dict[str, Any]:
-    """What the emulator did, and whether that makes the run void."""
+def _impaired(path: veth.Path, frames: Mapping[str, int]) -> dict[str, Any]:
+    """What the emulator did, and whether that, or what was lost on the way to it, makes the run void."""
     if path.emulator is None:
         return {}
     asked, report = path.emulator.impairments, path.emulator.report()
-    reason = void_reason(asked, report)
+    reason = void_reason(asked, report) or _overrun(frames)
     fields = record_fields(asked) | measured_fields(report) | report.program
     return fields | ({"void": True, "void_reason": reason} if reason else {})
+
+
+def _overrun(frames: Mapping[str, int]) -> str | None:
+    """Why nobody knows what the path lost; None: the emulator had the frames that were sent."""
+    for direction in DIRECTIONS:
+        sent, dropped = (frames[f"{what}_{direction}"] for what in ("frames", "dropped"))
+        if dropped > OVERRUN_SHARE * sent:
+            return f"{dropped} frames found the queue to the emulator full, {direction}"
+    return None
 
 
 def _receive_command(plan: Run, path: veth.Path, output: Path) -> list[str]:
