@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from towline.lab.emulator import ceiling
-from towline.lab.emulator.ceiling import FIRST_GBPS, STEP, TRIES
+from towline.lab.emulator.ceiling import FIRST_GBPS, NO_LIMIT_BPS, STEP, TRIES
 from towline.lab.emulator.impairments import Impairment, Impairments
 from towline.lab.environments import veth
 
@@ -77,12 +77,12 @@ def test_measure__without_loss_and_rate(monkeypatch: pytest.MonkeyPatch) -> None
     playing = Playing(late_gbps=0.1, most_gbps=100)
     measured(monkeypatch, playing)
     for one in (playing.asked[0].forward, playing.asked[0].backward):
-        assert (one.loss, one.rate_bps, one.queue_bytes) == (0, None, None)
+        assert (one.loss, one.rate_bps, one.queue_bytes) == (0, NO_LIMIT_BPS, None)
         assert (one.delay_us, one.duplicate) == (1000, 0.01)
 
 
 @pytest.mark.usefixtures("namespaces")
-@pytest.mark.parametrize("one", [Impairment(), Impairment(delay_us=1000.0)])
+@pytest.mark.parametrize("one", [Impairment(), Impairment(delay_us=1000.0), Impairment(rate_bps=1e6)])
 def test_measure__frames_really_pass(one: Impairment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ceiling, "STEPS_MOST", 1)
     monkeypatch.setattr(ceiling, "FIRST_GBPS", 0.01)

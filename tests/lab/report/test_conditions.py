@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.lab.report import pages
-from tests.lab.report.made_up import ACK, made_up
+from tests.lab.report.made_up import ACK, made_up, ordinary
+from towline.lab.plans.plan import Cell
 from towline.lab.report import conditions, page
 from towline.lab.report.shown import Shown
 
@@ -32,6 +33,31 @@ def test_section__machine_design_and_what_held(tmp_path: Path) -> None:
         "does acknowledging less often help",  # the plan itself
     ):
         assert said in text
+
+
+@pytest.mark.parametrize(
+    ("ceilings", "said"),
+    [
+        ({0: 7.5, 1: 7.5}, "it passes 7.500 Gbit/s of frames here; in passing, where it cannot be late, runs"),
+        ({0: 20.0, 1: 7.5}, "it passes 7.500 to 20 Gbit/s of frames here; in passing"),
+    ],
+)
+def test_emulator__what_share_of_its_ceiling_was_reached(ceilings: dict[int, float], said: str, tmp_path: Path) -> None:
+    found = conditions._emulator(Shown(made_up(tmp_path, ceilings=ceilings)))
+    assert said in found
+    assert "where it keeps them" not in found  # the plan's impairment is loss
+
+
+def test_emulator__cells_that_it_keeps_frames_of_have_a_share_of_their_own(tmp_path: Path) -> None:
+    text = ACK.replace('loss = ["0%", "1%"]', 'delay = ["0ms", "10ms"]').replace('line = "loss"', 'line = "delay"')
+    found = conditions._emulator(Shown(made_up(tmp_path, text, base=ten_gbps, ceilings={0: 20.0, 1: 12.5})))
+    assert "where it keeps them, runs reached up to 80% of that" in found
+    assert "in passing, where it cannot be late, runs reached up to 50% of that" in found
+
+
+def ten_gbps(cell: Cell, repetition: int) -> dict[str, Any]:
+    """Of frames of 1514 bytes."""
+    return ordinary(cell, repetition) | {"seconds": 1.0, "packets_sent": 10e9 / 8 / 1514}
 
 
 def test_held__leaves_out_what_differs(tmp_path: Path) -> None:

@@ -68,7 +68,12 @@ def test_reached_too_much__is_not_for_what_has_a_pace() -> None:
 
 
 def test_ceiling__is_measured_once_for_each_kind_of_work() -> None:
-    cells = [cell(delay=(us, us), loss=(loss, 0.0)) for us in (0, 1000, 2000) for loss in (0.0, 0.1)]
+    cells = [
+        cell(delay=(us, us), loss=(loss, 0.0), clang_flags_emulator=flags)
+        for us in (0, 1000, 2000)
+        for loss in (0.0, 0.1)
+        for flags in ((), ("-O1",))
+    ]
     measured = Ceilings()
     headroom = Headroom(cells, measured)
     for one in [*cells, *headroom.kinds()]:

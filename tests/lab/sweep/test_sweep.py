@@ -171,6 +171,7 @@ def test_sweep__all_cells_cross_the_emulator_if_one_does(tmp_path: Path) -> None
     found = carried_out(tmp_path, fake, text=EMULATED)
     assert {run.emulated for run in fake.runs} == {True}
     assert found.design.ceiling_gbps == 10.0
+    assert found.design.ceilings == dict.fromkeys(range(CELLS), 10.0)
     assert len(fake.ceilings) == 2
     assert {run.emulated for run in unimpaired_runs(tmp_path / "other")} == {False}
 

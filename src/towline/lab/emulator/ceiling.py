@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ CEILING_SHARE = 0.7  # of it a run may use: above, the emulator would be measure
 SOURCE = Path(__file__).with_name("ceiling.bpf.c")
 FIRST_GBPS, STEP, STEPS_MOST = 0.25, 2**0.5, 16
 STEP_S = 0.15
+NO_LIMIT_BPS = 1e12  # a rate that no queue forms at: 12 ns for a frame, and capturing it takes longer
 TRIES = 4  # one that is late may have been disturbed
 REACHED_SHARE = 0.9  # of what was to be offered: with less, the sender is at its own end
 ARRIVED_SHARE = 0.999  # of what was offered: the rest is what rounding and the last frames in flight make
@@ -39,8 +40,8 @@ PAUSE_S = 1e-4
 def measure(impairments: Impairments, *, mtu: int, frame_bytes: int) -> float:
     """Gbit/s of frames of `frame_bytes` that pass forward unharmed, under these impairments without loss and rate.
 
-    Where frames are kept (delay, jitter, duplicates, reordering) that is the highest rate of a rising series at which
-    none was dropped or late. Where all happens in passing nothing can be late: it is what could be sent.
+    The highest rate of a rising series at which none was dropped or, where frames are kept (delay, jitter, rate,
+    duplicates, reordering), late. Where all happens in passing that is mostly what could be sent at all.
     Raises what `veth.veth` raises.
     """
     asked = dataclasses.replace(
@@ -66,8 +67,9 @@ def measure(impairments: Impairments, *, mtu: int, frame_bytes: int) -> float:
 
 
 def _without_limits(one: Impairment) -> Impairment:
-    """Loss makes less work, and a rate is a ceiling of its own."""
-    return dataclasses.replace(one, loss=0.0, loss_burst=1.0, rate_bps=None, queue_bytes=None)
+    """Loss makes less work, and a rate is a ceiling of its own: but what waits for one is kept, so there is one."""
+    rate_bps = None if one.rate_bps is None else NO_LIMIT_BPS
+    return dataclasses.replace(one, loss=0.0, loss_burst=1.0, rate_bps=rate_bps, queue_bytes=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,15 +113,14 @@ class _Blaster:
     def blast(self, gbps: float, wait_s: float) -> _Blast:
         """Send for STEP_S at a rate, and wait so long for what is under way."""
         self._sent[...] = self._arrived[...] = 0
-        taken: list[float] = []
-        sender = threading.Thread(target=self._send, args=(gbps * 1e9 / 8 / self._frame_bytes, taken))
-        sender.start()  # a thread of its own: it goes into the sender's namespace and stays there
-        sender.join()
+        with ThreadPoolExecutor(1) as thread:  # of its own: it goes into the sender's namespace and stays there
+            taken_s = thread.submit(self._send, gbps * 1e9 / 8 / self._frame_bytes).result()
         time.sleep(wait_s)
         sent = int(self._sent)
-        return _Blast(gbps=sent * self._frame_bytes * 8 / 1e9 / taken[0], sent=sent, arrived=int(self._arrived))
+        return _Blast(gbps=sent * self._frame_bytes * 8 / 1e9 / taken_s, sent=sent, arrived=int(self._arrived))
 
-    def _send(self, frames_per_second: float, taken: list[float]) -> None:
+    def _send(self, frames_per_second: float) -> float:
+        """Returns how many seconds it took."""
         netns.setns(self._path.sender.namespace)
         frames = LiveFrames(self._object.program("blast"), self._out, b"", self._frame_bytes, batch=BATCH)
         begun = time.monotonic()
@@ -129,7 +130,7 @@ class _Blaster:
                 frames.run(min(due, BATCH))
             else:
                 time.sleep(PAUSE_S)
-        taken.append(passed_s)
+        return passed_s
 
 
 @contextmanager

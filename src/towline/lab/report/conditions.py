@@ -14,6 +14,7 @@ from towline.lab.report import words
 from towline.lab.report.page import details, listing, paragraph
 from towline.lab.report.shown import Shown
 from towline.lab.report.tables import Entry, Styled, facts
+from towline.lab.sweep import headroom
 from towline.lab.sweep.results import PLAN, RECORDS, RECORDS_PARQUET, SERIES_PARQUET, Results
 from towline.quantities import format_duration, format_rate, format_size
 
@@ -106,11 +107,6 @@ def _surroundings(shown: Shown) -> dict[str, Entry]:
     results, plan, design = shown.results, shown.plan, shown.results.design
     machine = design.machine
     cpus = f", {machine['cpus']} processors" if machine.get("cpus") else ""
-    emulator = None
-    if design.emulated:
-        emulator = "all cells cross it, also those that it does nothing to"
-        if design.ceiling_gbps is not None:
-            emulator += f"; it passes {words.number(design.ceiling_gbps)} Gbit/s of frames here"
     return {
         "machine": f"{machine.get('cpu') or 'unknown'}{cpus}",
         "kernel": machine.get("kernel"),
@@ -118,7 +114,7 @@ def _surroundings(shown: Shown) -> dict[str, Entry]:
         "towline": versions(results.records),
         "begun": design.started,
         "environment": plan.environment,
-        "emulator": emulator,
+        "emulator": _emulator(shown) if design.emulated else None,
         "design": (
             f"{words.counted(len(plan.cells), 'cell')} x {words.counted(design.repetitions, 'block')}: each block runs "
             f"every cell once, in a fresh random order (seed {design.seed}), in fresh namespaces and programs; a "
@@ -143,6 +139,26 @@ def _surroundings(shown: Shown) -> dict[str, Entry]:
         if design.quick
         else None,
     }
+
+
+def _emulator(shown: Shown) -> str:
+    said = "all cells cross it, also those that it does nothing to"
+    design, cells = shown.results.design, shown.plan.cells
+    if design.ceiling_gbps is None:
+        return said
+    ends = {design.ceiling_gbps, max(design.ceilings.values(), default=design.ceiling_gbps)}
+    said += f"; it passes {' to '.join(map(words.number, sorted(ends)))} Gbit/s of frames here"
+    for keeps, where in ((True, "where it keeps them"), (False, "in passing, where it cannot be late")):
+        shares = [
+            headroom.reached_gbps(cell, record) / design.ceilings[cell.number]
+            for cell in cells
+            if headroom.keeps_frames(cell) == keeps and design.ceilings.get(cell.number)
+            for record in shown.of(cell)
+            if record.get("packets_sent") and record.get("seconds")
+        ]
+        if shares:
+            said += f"; {where}, runs reached up to {max(shares):.0%} of that"
+    return said
 
 
 def _spread(records: Sequence[Record], name: str, scale: float, unit: str) -> str | None:

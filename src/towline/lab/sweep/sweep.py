@@ -100,8 +100,13 @@ class _Sweep:
             self._onlooker.begin(self._standing, "measuring what the emulator passes")
             headroom.ceiling_gbps(cell)
         self._standing.done_s += design.CEILING_S
-        refused = {cell.number: why for cell in self._plan.cells if (why := headroom.asked_too_much(cell))}
-        self._change(ceiling_gbps=headroom.lowest_gbps(), refused=self._design.refused | refused)
+        cells = self._plan.cells
+        refused = {cell.number: why for cell in cells if (why := headroom.asked_too_much(cell))}
+        self._change(
+            ceiling_gbps=headroom.lowest_gbps(),
+            ceilings={cell.number: headroom.ceiling_gbps(cell) for cell in cells},
+            refused=self._design.refused | refused,
+        )
 
     def _warm_up(self, cell: Cell, headroom: Headroom | None) -> None:
         self._onlooker.begin(self._standing, f"warm-up: {label(cell)}")
