@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The receiving end of tests/pair.py: door, rules and stream as they are, around the twin of receiver.bpf.c."""
+"""The receiving end of tests/pair.py: door, rules and stream as they are, around the twin of receiver.h."""
 
 from __future__ import annotations
 

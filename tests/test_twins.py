@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The Python twin of receiver.bpf.c answers the table of cases.py; and the twins' own arithmetic is wire.py's."""
+"""The Python twin of receiver.h answers the table of cases.py; and the twins' own arithmetic is wire.py's."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Twins of the kernel's half, packet by packet: what receiver.bpf.c does to DATA and sender.bpf.c makes of an ACK.
+"""Twins of the kernel's half, packet by packet: what receiver.h does to DATA and sender.bpf.c makes of an ACK.
 
 Plain and exact, in the programs' own 32-bit arithmetic and with their names; packets are what stands behind a frame.
 """
@@ -105,7 +105,7 @@ class Placement:
         names = ("placed", "duplicates", "useless", "out_of_window", "ring_full", "acks", "full_nacks")
         self.counters.update(dict.fromkeys((*names, "corrupt", "malformed", "strangers", "not_ours"), 0))
 
-    # ---- receiver.bpf.c
+    # ---- receiver.h
 
     def receive(self, packet: bytes) -> tuple[Verdict, bytes | None]:
         """The verdict, and with "tx" the packet that goes back."""
@@ -126,7 +126,7 @@ class Placement:
         if outcome == "duplicates" and flags & Flag.AGAIN:
             self.counters["useless"] += 1
         self.pending += 1
-        if self.pending >= self.ack_every or flags & Flag.FLUSH:
+        if self.pending >= min(self.ack_every, self.window // 4) or flags & Flag.FLUSH:
             return "tx", encode(self._acknowledgement(flags, len(packet), timestamp))
         if outcome == "ring_full" and not self.told_full:
             self.told_full = True

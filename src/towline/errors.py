@@ -8,10 +8,13 @@ what is too long for a line (a compiler's or the verifier's output) is kept in `
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 __all__ = [
     "CompileError",
     "FileError",
     "IntegrityError",
+    "LayoutError",
     "LoadError",
     "MalformedError",
     "NoReceiverError",
@@ -69,6 +72,16 @@ class CompileError(TowlineError):
     def __init__(self, message: str, log: str = "") -> None:
         super().__init__(message)
         self.log = log
+
+
+class LayoutError(TowlineError):
+    """{source} does not fit what runs, so nothing was changed: {first} (TOWLINE_DEBUG=1 shows all differences)"""
+
+    exit_code = 3
+
+    def __init__(self, source: str, differences: Sequence[str]) -> None:
+        super().__init__(source=source, first=differences[0])
+        self.log = "\n".join(differences)
 
 
 class LoadError(TowlineError):

@@ -19,6 +19,7 @@ from pyroute2 import IPRoute, netns
 from tests.bpf.programs import PAYLOAD_MOST, ReceiverProgram, SenderProgram
 from tests.levels import SHARED
 from tests.namespaces import inside
+from towline.bpf import FOLDER
 from towline.delivery import xdp
 from towline.framing import LEVELS, UDP6
 from towline.kernel.link import Interface, interface
@@ -69,7 +70,7 @@ class Programs:
         return self._pairs[-1]
 
     def receiver(self, name: str) -> ReceiverProgram:
-        """receiver.bpf.c at a level, or at all that go together ("shared")."""
+        """receiver.h at a level, or at all that go together ("shared")."""
         if ("receiver", name) not in self._made:
             levels = SHARED if name == "shared" else (LEVELS[name],)
             self._of[name] = self.pair()
@@ -105,7 +106,7 @@ def programs(namespace: str) -> Iterator[Programs]:
 
 @pytest.fixture
 def receiver(programs: Programs, request: pytest.FixtureRequest) -> Iterator[ReceiverProgram]:
-    """receiver.bpf.c at level `ethernet`, or at the one that is the parameter; its sessions end with the test."""
+    """receiver.h at level `ethernet`, or at the one that is the parameter; its sessions end with the test."""
     program = programs.receiver(getattr(request, "param", "ethernet"))
     yield program
     program.close_sessions()
@@ -119,9 +120,9 @@ def sender(programs: Programs, request: pytest.FixtureRequest) -> SenderProgram:
 
 @pytest.fixture
 def mutant(programs: Programs, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mutate]:
-    """Make a receiver.bpf.c in which something is wrong: mutate(header, (old text, new text) ...)."""
+    """Make a receiver.h in which something is wrong: mutate(header, (old text, new text) ...)."""
     folder = tmp_path / "bpf"
-    shutil.copytree(xdp.SOURCE.parent, folder)
+    shutil.copytree(FOLDER, folder)
     made: list[ReceiverProgram] = []
 
     def mutate(name: str, *changes: tuple[str, str]) -> ReceiverProgram:
@@ -132,7 +133,8 @@ def mutant(programs: Programs, namespace: str, tmp_path: Path, monkeypatch: pyte
         (folder / name).write_text(text)
         with inside(namespace), monkeypatch.context() as patch:
             patch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-            patch.setattr(xdp, "SOURCE", folder / xdp.SOURCE.name)
+            patch.setattr(xdp, "SOURCE", folder / xdp.SOURCE.relative_to(FOLDER))
+            patch.setattr(xdp, "INCLUDE", f"-I{folder}")
             made.append(ReceiverProgram(programs.pair()[0]))
         return made[-1]
 

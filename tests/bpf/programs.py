@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""receiver.bpf.c and sender.bpf.c, loaded as delivery/xdp.py and transmit/live.py do it, and run on single packets."""
+"""receiver.h and sender.bpf.c, loaded as delivery/xdp.py and transmit/live.py do it, and run on single packets."""
 
 from __future__ import annotations
 

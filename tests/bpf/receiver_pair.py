@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""receiver.bpf.c and its twin on the same packets: verdicts, replies, slots, records and all that they count."""
+"""receiver.h and its twin on the same packets: verdicts, replies, slots, records and all that they count."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An acknowledgement means placed: packets show it of receiver.bpf.c, and notice where the order is wrong."""
+"""An acknowledgement means placed: packets show it of receiver.h, and notice where the order is wrong."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ COMPOSE_FIRST = """	bool due = acknowledgement_due(r, d->flags);
 
 
 def test_promise__a_packet_that_is_marked_before_it_is_placed_is_noticed(mutant: Mutate) -> None:
-    program = mutant("receiver.bpf.c", (PLACE + MARK, MARK + PLACE))
+    program = mutant("receiver.h", (PLACE + MARK, MARK + PLACE))
     with pytest.raises(AssertionError):
         check_promise(program)
 
@@ -100,7 +100,7 @@ def test_promise__a_dropped_packet_that_counts_as_placed_is_noticed(mutant: Muta
 
 
 def test_promise__acknowledge_before_place_is_noticed(mutant: Mutate) -> None:
-    program = mutant("receiver.bpf.c", (RECEIVE, COMPOSE_FIRST))
+    program = mutant("receiver.h", (RECEIVE, COMPOSE_FIRST))
     with pytest.raises(AssertionError):
         check_promptness(program)
 
@@ -112,6 +112,6 @@ def test_promise__acknowledge_before_place_of_what_is_marked_already_is_noticed(
         "	if (!has_arrived(r, d->index) && d->index - r->drained < r->window)\n"
         "		mark_arrived(r, d->index);\n	if (due)\n		compose",
     )
-    program = mutant("receiver.bpf.c", (RECEIVE, marked_first))
+    program = mutant("receiver.h", (RECEIVE, marked_first))
     with pytest.raises(AssertionError):
         check_promise(program)

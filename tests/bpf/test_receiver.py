@@ -24,7 +24,7 @@ FOUR_RECORDS = 1 << 14  # bytes of a ring, where a record holds the largest payl
 
 
 class XdpEnd:
-    """tests.scripts.End around receiver.bpf.c."""
+    """tests.scripts.End around receiver.h."""
 
     def __init__(self, program: ReceiverProgram, case: Case, delivery: str) -> None:
         setup = case.setup

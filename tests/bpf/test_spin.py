@@ -17,12 +17,12 @@ from towline.kernel.live import run_packet
 
 SPIN_NS = 20_000
 REPEATS, ROUNDS = 200, 10
-ACK_EVERY = 30_000  # none becomes due: the packet would be turned into it
+NONE_DUE = {"ack_every": 4096, "window": 16384}  # an ACK: the packet would be turned into it
 
 
 @pytest.fixture(scope="module")
 def slow(programs: Programs, namespace: str) -> Iterator[ReceiverProgram]:
-    """receiver.bpf.c that waits."""
+    """receiver.h that waits."""
     link, _ = programs.pair()
     with inside(namespace):
         program = ReceiverProgram(link, spin_ns=SPIN_NS)
@@ -37,14 +37,14 @@ def shortest_ns(program: ReceiverProgram, session: int) -> float:
 
 
 def test_spin__takes_so_much_longer(slow: ReceiverProgram, receiver: ReceiverProgram) -> None:
-    slower = shortest_ns(slow, slow.open(ack_every=ACK_EVERY).number) - shortest_ns(
-        receiver, receiver.open(ack_every=ACK_EVERY).number
+    slower = shortest_ns(slow, slow.open(**NONE_DUE).number) - shortest_ns(
+        receiver, receiver.open(**NONE_DUE).number
     )
     assert 0.97 * SPIN_NS < slower < 1.2 * SPIN_NS
 
 
 def test_spin__strangers_do_not_wait(slow: ReceiverProgram) -> None:
-    assert shortest_ns(slow, slow.open(ack_every=ACK_EVERY).number + (1 << 16)) < SPIN_NS / 4
+    assert shortest_ns(slow, slow.open(**NONE_DUE).number + (1 << 16)) < SPIN_NS / 4
 
 
 def test_spin__is_not_in_the_program_where_none_is_asked_for(slow: ReceiverProgram, receiver: ReceiverProgram) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-import towline.bpf
 from tests import twins
 from towline import framing, settings, slots, wire
+from towline.bpf import INCLUDE
 from towline.delivery import shared, xdp
 from towline.kernel.clang import compile_program
 from towline.kernel.live import run_syscall
@@ -72,8 +72,9 @@ SOURCE = """
 #include <stddef.h>
 #include "sender.bpf.c"
 #include "acknowledge.h"
+static __always_inline bool due(struct receiver_state *r) { return false; }
 u32 bucket = 0;
-SEC("syscall") int bucket_of(u32 *us) { bucket = rtt_bucket(*us); return 0; }
+SEC("syscall") int bucket_find(u32 *us) { bucket = bucket_of(*us); return 0; }
 """
 
 
@@ -84,11 +85,11 @@ def headers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Object]:
     source = tmp_path_factory.mktemp("state") / "state.bpf.c"
     source.write_text(SOURCE + "\n".join(lines) + "\n")
     with (
-        Object(compile_program(source, flags=(f"-I{towline.bpf.__path__[0]}",))) as found,
+        Object(compile_program(source, flags=(INCLUDE,))) as found,
         Map.create_array("towline_slots", 8) as slots,
         Map.create_ring("towline_ring", 4096) as ring,
     ):
-        found.keep("bucket_of")
+        found.keep("bucket_find")
         for name, template in (("slots", slots), ("records", ring), ("acknowledgements", ring)):
             found.inner(name, template.fd)
         found.load()
@@ -110,7 +111,7 @@ def test_rtt_percentile_us__undoes_the_buckets(headers: Object) -> None:
     octaves = [1 << n for n in range(3, 32)]
     edges = {n + d for n in octaves for d in (-1, 0, 1, n // 2, n // 8)} | set(range(40)) | {(1 << 32) - 1}
     for us in sorted(edges):
-        run_syscall(headers.program("bucket_of"), us.to_bytes(4, "little"))
+        run_syscall(headers.program("bucket_find"), us.to_bytes(4, "little"))
         histogram = np.zeros(headers.dtype("sender_state")["rtt_histogram"].shape, np.uint32)
         histogram[int(headers.globals("bucket"))] = 1
         found = lane.rtt_percentile_us(histogram, 50)

@@ -4,6 +4,7 @@
 #define TOWLINE_ACKNOWLEDGED_H
 
 #include "bpf.h"
+#include "histogram.h"
 #include "state.h"
 #include "wire.h"
 #include "window.h"
@@ -35,26 +36,13 @@ struct cumulative { /* an ACK in host order */
 	u32 base, limit, highest, first, useless, words, echo;
 };
 
-/* Octaves of eight steps each, as HdrHistogram has them. */
-static __always_inline u32 rtt_bucket(u32 us)
-{
-	u32 octave = 0, v = us;
-
-	for (u32 shift = 16; shift; shift /= 2)
-		if (v >> shift) {
-			v >>= shift;
-			octave += shift;
-		}
-	return octave < 3 ? us : 8 * (octave - 2) + (us >> (octave - 3) & 7);
-}
-
 static __always_inline void sample_rtt(struct sender_state *s, u32 echo)
 {
 	u32 us = microseconds() - echo;
 
 	s->rtt_us = us;
 	s->rtt_samples++;
-	s->rtt_histogram[rtt_bucket(us) % RTT_BUCKETS]++;
+	s->rtt_histogram[bucket_of(us) % BUCKETS]++;
 }
 
 /* ---- delivery direct: shared memory */

@@ -8,8 +8,8 @@
 #include "check.h"
 #include "acknowledged.h"
 #include "transmit.h"
+#include "succession.h"
 
-const volatile u32 state_version = STATE_VERSION;
 const volatile u64 live_secret = 0;
 
 struct interface_counters interface_counters; /* XDP writes, user space reads */
@@ -140,6 +140,7 @@ static __always_inline int from_wire(struct xdp_md *ctx)
 		count(&s->contended);
 		return XDP_DROP;
 	}
+	takes_over(&s->served_by, lane);
 	heard(ctx, s, lane, offset, length);
 	unlock(&s->lock);
 	return XDP_DROP;

@@ -7,6 +7,7 @@
  *   receivers[slot]      one lane's state, receiving; slot: the session's low 16 bits
  *   slots[slot]          its payload memory: window slots of payload_size bytes (delivery direct)
  *   records[slot]        its ring buffer of struct record (delivery ring)
+ *   gaps[slot or lane]   how long packets were left alone, where somebody wants to know
  *   senders[lane]        one lane's state, sending
  *   lane_of_session      session number -> lane, for what comes back
  *   sources[lane]        its payload memory: window slots of payload_size bytes
@@ -18,7 +19,7 @@
 
 #include <linux/types.h>
 
-#define STATE_VERSION 2
+#define STATE_VERSION 3
 #define WINDOW_MOST 65536
 #define BITMAP_WORDS (2 * WINDOW_MOST / 64) /* a ring of twice the largest window: old bits are cleared behind it */
 #define WANTED_WORDS (WINDOW_MOST / 64)
@@ -28,7 +29,8 @@
 #define SCHEDULE_MOST 16384 /* entries: the longest burst */
 #define RECEIVERS_MOST 64
 #define LANES_MOST 16
-#define RTT_BUCKETS 256
+#define BUCKETS 256
+#define POLICY_WORDS 4
 #define CACHE_LINE __attribute__((aligned(64)))
 
 enum delivery { DELIVERY_DIRECT, DELIVERY_RING };
@@ -45,6 +47,7 @@ struct receiver_state {
 	__u32 delivery;
 	__u32 bounce_ifindex; /* 0: ACKs leave by XDP_TX; else they are redirected to this interface, the packet's own */
 	__u32 short_every;    /* every so manieth ring record holds a part of its payload only; 0: none */
+	__u32 rtt_us;	      /* of the handshake, with a process at each end: an upper bound; 0: not known */
 
 	/* User space, while it runs. */
 	CACHE_LINE __u32 drained; /* slots below it are free */
@@ -57,6 +60,8 @@ struct receiver_state {
 	__u32 next_word;       /* the next bitmap word that an ACK shows, where not all fit */
 	__u32 told_full;       /* a NACK with FLAG_FULL has left since the last ACK */
 	__u32 records;	       /* ring records submitted, for short_every */
+	__u32 served_by;       /* the program_version of the program that took the last packet */
+	__u64 policy[POLICY_WORDS]; /* the policy's own; 0 when a program takes over from another */
 	__u64 placed;
 	__u64 duplicates;
 	__u64 useless; /* duplicates with FLAG_AGAIN */
@@ -77,7 +82,7 @@ struct receiver_state {
 	__u64 wanted[WANTED_WORDS];		/* atomics: set by the program `want`, cleared by `receiver` */
 };
 
-/* A ring record of delivery `ring`; record_bytes (see receiver.bpf.c) sizes data. */
+/* A ring record of delivery `ring`; record_bytes (see receiver.h) sizes data. */
 struct record {
 	__u32 index;
 	__u16 length; /* what the header said */
@@ -113,6 +118,7 @@ struct sender_state {
 
 	/* XDP. */
 	CACHE_LINE __u64 lock;
+	__u32 served_by; /* the program_version of the program that heard the last ACK */
 	__u32 base; /* everything below has been acknowledged (on `ring`: and recorded) */
 	__u32 limit;
 	__u32 highest;
@@ -128,7 +134,7 @@ struct sender_state {
 	__u64 contended;
 	__u32 rtt_us; /* the latest sample */
 	__u32 rtt_samples;
-	__u32 rtt_histogram[RTT_BUCKETS]; /* see rtt_bucket() */
+	__u32 rtt_histogram[BUCKETS]; /* see bucket_of() */
 
 	CACHE_LINE __u64 acknowledged[BITMAP_WORDS]; /* XDP: bits at or above base */
 	__u32 shown_us[BITMAP_WORDS];		     /* XDP: the echo of the last ACK that showed the word */
@@ -158,6 +164,13 @@ struct mark {
 	__u64 secret;
 	__u32 lane;
 	__u32 unused;
+};
+
+/* How long a session's packets were left alone by the programs, in nanoseconds; only where watch_gaps is set. XDP. */
+struct gaps {
+	__u64 seen_ns;		    /* the last packet */
+	__u64 around_ns;	    /* between the last packet of one program and the first of the next */
+	__u32 histogram[BUCKETS]; /* between any two; see bucket_of() */
 };
 
 /* What an interface saw that belongs to no session; by atomics. */

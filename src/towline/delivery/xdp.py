@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-import towline.bpf
+from towline.bpf import INCLUDE, POLICIES
 from towline.delivery import Delivery, Origin
 from towline.delivery.direct import DirectDelivery
 from towline.delivery.ring import RingDelivery
@@ -21,7 +20,7 @@ from towline.settings import Settings
 from towline.slots import memory_bytes
 from towline.wire import DELIVERIES, INDEX_MASK
 
-SOURCE = Path(towline.bpf.__path__[0]) / "receiver.bpf.c"
+SOURCE = POLICIES / "fixed.bpf.c"
 _RECORD_HEADER_BYTES = 8  # struct record without its data
 
 
@@ -38,7 +37,7 @@ class XdpReceiver:
         self._settings = settings
         self._slots_bytes = memory_bytes(settings.window_most, largest_payload)
         record_bytes = -(-(_RECORD_HEADER_BYTES + largest_payload) // 8) * 8
-        self._object = Object(compile_program(SOURCE, flags=settings.clang_flags_receiver))
+        self._object = Object(compile_program(SOURCE, flags=(INCLUDE, *settings.clang_flags_receiver)))
         self._object.set_constants(
             levels=sum(1 << level.number for level in levels),
             ethertype=numbers.ethertype,

@@ -21,7 +21,7 @@ from towline.kernel.libbpf import (
 )
 from towline.kernel.link import name_of, xdp_holder
 
-__all__ = ["Link", "Mode", "attach"]
+__all__ = ["Link", "Mode", "attach", "replace_program"]
 
 Mode = Literal["auto", "native", "generic"]
 
@@ -49,8 +49,7 @@ class Link:
 
         Takes milliseconds (an RCU wait) unless both programs are attached to some interface as well.
         """
-        if (result := library().bpf_link_update(self.fd, program_fd, None)) < 0:
-            raise LoadError(str(refusal(result, "replacing the XDP program").strerror))
+        replace_program(self.fd, program_fd)
 
     def close(self) -> None:
         """Take the program off the interface."""
@@ -66,6 +65,14 @@ class Link:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def replace_program(link_fd: int, program_fd: int) -> None:
+    """What Link.replace does, of a link that somebody else has made."""
+    if (result := library().bpf_link_update(link_fd, program_fd, None)) < 0:
+        if -result == errno.EPERM:
+            raise PermissionsError("replacing an XDP program")
+        raise LoadError(str(refusal(result, "replacing the XDP program").strerror))
 
 
 def attach(program_fd: int, ifindex: int, mode: Mode = "auto") -> Link:

@@ -72,6 +72,10 @@ class Types:
             self._known[type_id] = self._build(type_id)
         return self._known[type_id]
 
+    def name(self, type_id: int) -> str:
+        """What a type is called; "" where it has no name."""
+        return self._name(self._read(type_id)[0])
+
     def _build(self, type_id: int) -> np.dtype[Any]:
         head, words = self._read(type_id)
         kind = head.info >> 24 & 0x1F

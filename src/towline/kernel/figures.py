@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import ctypes as ct
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from towline.kernel.libbpf import ProgramInfo, library, refusal
+from towline.kernel.objects import program_info
 
 INSTRUCTION_BYTES = 8  # struct bpf_insn
 
@@ -27,10 +26,7 @@ class Figures:
 
 def figures(program_fd: int) -> Figures:
     """Of one program (BPF_OBJ_GET_INFO_BY_FD). Raises OSError."""
-    info = ProgramInfo()
-    size = ct.c_uint32(ct.sizeof(info))
-    if (result := library().bpf_obj_get_info_by_fd(program_fd, ct.byref(info), ct.byref(size))) < 0:
-        raise refusal(result, "asking what a program consists of")
+    info = program_info(program_fd)
     return Figures(
         instructions=info.xlated_prog_len // INSTRUCTION_BYTES,
         verified=info.verified_insns,

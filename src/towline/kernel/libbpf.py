@@ -17,7 +17,10 @@ from towline.errors import UnsupportedError
 __all__ = [
     "BtfType",
     "LinkCreateOptions",
+    "LinkInfo",
+    "LinkKind",
     "MapCreateOptions",
+    "MapInfo",
     "MapKind",
     "ProgramInfo",
     "TestRunOptions",
@@ -145,6 +148,48 @@ class ProgramInfo(ct.Structure):
     )
 
 
+class MapInfo(ct.Structure):
+    """struct bpf_map_info."""
+
+    _fields_ = (
+        ("type", ct.c_uint32),
+        ("id", ct.c_uint32),
+        ("key_size", ct.c_uint32),
+        ("value_size", ct.c_uint32),
+        ("max_entries", ct.c_uint32),
+        ("map_flags", ct.c_uint32),
+        ("name", ct.c_char * 16),
+        ("ifindex", ct.c_uint32),
+        ("btf_vmlinux_value_type_id", ct.c_uint32),
+        ("netns_dev", ct.c_uint64),
+        ("netns_ino", ct.c_uint64),
+        ("btf_id", ct.c_uint32),
+        ("btf_key_type_id", ct.c_uint32),
+        ("btf_value_type_id", ct.c_uint32),
+        ("btf_vmlinux_id", ct.c_uint32),
+        ("map_extra", ct.c_uint64),
+    )
+
+
+class LinkInfo(ct.Structure):
+    """struct bpf_link_info, of what stands there for an XDP link."""
+
+    _fields_ = (
+        ("type", ct.c_uint32),
+        ("id", ct.c_uint32),
+        ("prog_id", ct.c_uint32),
+        ("unused", ct.c_uint32),
+        ("xdp_ifindex", ct.c_uint32),
+        ("others", ct.c_uint8 * 60),  # of other kinds of link
+    )
+
+
+class LinkKind:
+    """enum bpf_link_type, as far as it is used here."""
+
+    XDP = 6
+
+
 class BtfType(ct.Structure):
     """struct btf_type of <linux/btf.h>; members, variables or an array's shape follow it in memory."""
 
@@ -194,6 +239,14 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_prog_test_run_opts": (_I, [_I, ct.POINTER(TestRunOptions)]),
     "bpf_prog_get_fd_by_id": (_I, [_U]),
     "bpf_prog_get_next_id": (_I, [_U, ct.POINTER(_U)]),
+    "bpf_map_get_fd_by_id": (_I, [_U]),
+    "bpf_link_get_fd_by_id": (_I, [_U]),
+    "bpf_link_get_next_id": (_I, [_U, ct.POINTER(_U)]),
+    "bpf_obj_pin": (_I, [_I, _S]),
+    "bpf_obj_get": (_I, [_S]),
+    "bpf_map__reuse_fd": (_I, [_P, _I]),
+    "btf__load_from_kernel_by_id": (_P, [_U]),
+    "btf__free": (None, [_P]),
     "bpf_obj_get_info_by_fd": (_I, [_I, _P, ct.POINTER(_U)]),
     "bpf_enable_stats": (_I, [_I]),
 }

@@ -80,6 +80,10 @@ class Object:
         """Say what the inner maps of a map of maps look like (declare it without `values`)."""
         self._prepared(self._lib.bpf_map__set_inner_map_fd(self._map(map_name), template_fd), map_name)
 
+    def reuse(self, map_name: str, fd: int) -> None:
+        """Take a map that exists instead of making one; it must be of the same kind and size."""
+        self._prepared(self._lib.bpf_map__reuse_fd(self._map(map_name), fd), map_name)
+
     def resize(self, map_name: str, *, entries: int | None = None, value_size: int | None = None) -> None:
         """Change a map's number of elements, its value's size in bytes, or both."""
         handle = self._map(map_name)
@@ -145,6 +149,41 @@ class Object:
             raise ValueError(f"map {name} has values of {which.value_size} bytes and no type of that size")
         rows = which.bytes().reshape(which.max_entries, stride(which.value_size))[:, : which.value_size]
         return rows.view(dtype.base).reshape(which.max_entries, *dtype.shape)
+
+    def map_names(self) -> list[str]:
+        """By their names in C; sections of variables begin with a dot."""
+        names = self._each(self._lib.bpf_object__next_map, self._lib.bpf_map__name)
+        return [name[name.index(".") :] if "." in name else name for name in names]
+
+    def program_names(self) -> list[str]:
+        """By their functions."""
+        return list(self._programs())
+
+    def constants(self) -> dict[str, bytes]:
+        """The bytes of each `const volatile` global, as it stands now."""
+        known = self._types.section(".rodata")
+        size = ct.c_size_t()
+        start = self._lib.bpf_map__initial_value(self._map(".rodata"), ct.byref(size)) if known else 0
+        return {name: ct.string_at(start + one.offset_bytes, one.size_bytes) for name, one in known.items()}
+
+    def map_kind(self, name: str) -> int:
+        """One of MapKind."""
+        return int(self._lib.bpf_map__type(self._map(name)))
+
+    @property
+    def types(self) -> Types:
+        """Everything that has a name here."""
+        return self._types
+
+    def value_dtype(self, map_name: str) -> np.dtype[Any] | None:
+        """Of a map's values; None where it has no type."""
+        type_id = self._lib.bpf_map__btf_value_type_id(self._map(map_name))
+        return self._types.dtype(type_id) if type_id and not map_name.startswith(".") else None
+
+    def value_name(self, map_name: str) -> str:
+        """The name of the struct that a map's values are; "" where they have none."""
+        type_id = self._lib.bpf_map__btf_value_type_id(self._map(map_name))
+        return self._types.name(type_id) if type_id else ""
 
     def globals(self, name: str) -> NDArray[Any]:
         """A variable of .bss or .data without a copy: shape () or its array's; write with `[...] =`."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What receiver.bpf.c does to the DATA packets of a session, for a batch of them: check, place, mark, acknowledge.
+"""What receiver.h does to the DATA packets of a session, for a batch of them: check, place, mark, acknowledge.
 
 One thread does everything, so there is no lock, and no ring buffer that could be full.
 """
@@ -24,6 +24,7 @@ from towline.protocol.heads import (
     words_of,
     write_words,
 )
+from towline.protocol.opening import ACK_PER_WINDOW
 from towline.protocol.window import NO_INDICES, Indices, run_length
 from towline.slots import Slots
 from towline.wire import ACK, DATA_LEAST_BYTES, HEADER_BYTES, INDEX_MASK, Flag, Kind, body_mix, payload_sums
@@ -69,7 +70,7 @@ class Placement:
         self._session = session
         self._window = window
         self._payload_size = payload_size
-        self._ack_every = ack_every
+        self._ack_every = min(ack_every, window // ACK_PER_WINDOW)
         self._drained = first_index
         self._rows = slots.rows()
         # By index: set from `ready` to `highest` only. Twice the window, so that no two bitmap words share a place.

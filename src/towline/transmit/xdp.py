@@ -9,9 +9,8 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
-import towline.bpf
+from towline.bpf import FOLDER
 from towline.framing import Ends, Level, Numbers, write_frame
 from towline.kernel.link import Interface
 from towline.kernel.live import LiveFrames
@@ -25,7 +24,7 @@ from towline.transmit.lane import Bursts, TransmitLane
 from towline.transmit.live import BATCH_FRAMES, LiveBursts, require_live_frames
 from towline.wire import DATA_LEAST_BYTES, DELIVERIES, HEADER_BYTES, INDEX_MASK
 
-SOURCE = Path(towline.bpf.__path__[0]) / "sender.bpf.c"
+SOURCE = FOLDER / "sender.bpf.c"
 _MARK = struct.Struct("=QII")  # struct mark of state.h
 _RECORD_BYTES = 32  # a struct acknowledgement of 16 behind the ring's header of 8, rounded up to a power of two
 

@@ -1,6 +1,11 @@
-// SPDX-License-Identifier: GPL-2.0-only
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* The receiver's XDP program: locate, check, place, mark, acknowledge. A promise can be read off it: an
- * acknowledgement means placed, since `place` stands before `acknowledge`. */
+ * acknowledgement means placed, since `place` stands before `acknowledge`.
+ *
+ * Not a program by itself: a policy defines `due` first, see policy.h. */
+#ifndef TOWLINE_RECEIVER_H
+#define TOWLINE_RECEIVER_H
+
 #include "bpf.h"
 #include "wire.h"
 #include "state.h"
@@ -10,8 +15,7 @@
 #include "delivery.h"
 #include "acknowledge.h"
 #include "spin.h"
-
-const volatile u32 state_version = STATE_VERSION;
+#include "succession.h"
 
 struct interface_counters interface_counters; /* XDP writes, user space reads */
 
@@ -68,6 +72,14 @@ static __always_inline void count_outcome(struct receiver_state *r, enum outcome
 		count(&r->malformed);
 		break;
 	}
+}
+
+/* What another program's policy remembered means nothing to this one's. */
+static __always_inline void succeed(struct receiver_state *r, const struct data *d)
+{
+	if (takes_over(&r->served_by, d->slot))
+		for (int i = 0; i < POLICY_WORDS; i++)
+			r->policy[i] = 0;
 }
 
 enum answer { NOTHING, ACKNOWLEDGE, TELL_FULL };
@@ -138,6 +150,8 @@ int receiver(struct xdp_md *ctx)
 		return XDP_DROP;
 	}
 
+	succeed(r, &d);
+
 	enum answer answer = receive(ctx, r, &d, p.bytes, &reply);
 	int verdict = XDP_DROP;
 
@@ -164,3 +178,5 @@ int want(struct want *w)
 }
 
 char _license[] SEC("license") = "GPL";
+
+#endif

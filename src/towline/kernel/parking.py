@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where programs wait for their turn, so that a swap takes microseconds.
+
+The kernel calls XDP programs through a dispatcher (kernel/bpf/dispatcher.c), which is written anew whenever a program is
+attached for the first time or detached for the last; that waits for RCU, for milliseconds. A program that is attached
+somewhere else as well is in it already.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pyroute2 import IPRoute
+
+from towline.kernel.attach import attach
+from towline.kernel.netns import inside, unseen
+
+
+class Parking:
+    """Interfaces in a network namespace that nobody sees, each of which holds one program."""
+
+    def __init__(self) -> None:
+        """Raises PermissionsError."""
+        self._stack = ExitStack()
+        fd = unseen()
+        self._stack.callback(os.close, fd)
+        self._namespace = Path(f"/proc/self/fd/{fd}")
+        self._free: list[int] = []
+        self._pairs = 0
+
+    def park(self, program_fd: int) -> None:
+        """Attach a program; it stays until `close`."""
+        with inside(self._namespace):
+            if not self._free:
+                self._free += self._pair()
+            self._stack.enter_context(attach(program_fd, self._free.pop()))
+
+    def close(self) -> None:
+        """Let all of them go; those that are attached elsewhere run on."""
+        self._stack.close()
+
+    def _pair(self) -> list[int]:
+        ends = [f"park{self._pairs}{side}" for side in "ab"]
+        self._pairs += 1
+        with IPRoute() as route:
+            route.link("add", ifname=ends[0], kind="veth", peer={"ifname": ends[1]})
+            return [route.link_lookup(ifname=end)[0] for end in ends]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A program that takes the place of one that runs: compiled, given its maps and constants, checked, loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from towline.errors import LayoutError, LoadError
+from towline.kernel.attached import Program
+from towline.kernel.layout import differences
+from towline.kernel.program import Object, compile_program
+
+STATE_VERSION = "state_version"
+PROGRAM_VERSION = "program_version"
+
+
+def prepare(running: Program, source: Path, version: int, *, flags: Sequence[str] = ()) -> Object:
+    """An object, to be closed, whose program of the same name as the running one is loaded, on its maps and with its
+    constants, but for the version.
+
+    Raises CompileError, LoadError (the source's line in it) and LayoutError, and then nothing has changed.
+    """
+    new = Object(compile_program(source, flags=flags))
+    try:
+        if running.name not in new.program_names():
+            has = ", ".join(new.program_names()) or "none"
+            raise LoadError(f"{source.name} has no program {running.name!r}, which is to be replaced; it has {has}")
+        if found := list(_differences(running, new)):
+            raise LayoutError(source.name, found)
+        theirs = new.constants()
+        constants = {name: value for name, value in running.constants().items() if name in theirs and name != PROGRAM_VERSION}
+        new.set_constants(**constants, **{PROGRAM_VERSION: version})
+        new.keep(running.name)
+        for name in new.map_names():
+            if name != ".rodata" and (shared := running.map(name)):
+                new.reuse(name, shared.fd)
+        new.load()
+    except BaseException:
+        new.close()
+        raise
+    return new
+
+
+def _differences(running: Program, new: Object) -> Iterator[str]:
+    ours = running.constants()
+    theirs = new.constants()
+    if STATE_VERSION not in theirs or PROGRAM_VERSION not in theirs:
+        yield f"it has no {STATE_VERSION} and {PROGRAM_VERSION}: it has to include receiver.h or succession.h"
+        return
+    if ours[STATE_VERSION] != theirs[STATE_VERSION]:
+        numbers = [int.from_bytes(one[STATE_VERSION], "little") for one in (ours, theirs)]
+        yield f"{STATE_VERSION} is {numbers[0]} in the running program and {numbers[1]} in the new one"
+    for name, value in ours.items():
+        if name in theirs and len(theirs[name]) != len(value):
+            yield f"the constant {name} has {len(value)} bytes in the running program and {len(theirs[name])} in the new one"
+    for name, variable in running.types.section(".bss").items():
+        if name not in new.types.section(".bss"):
+            yield f"the variable {name} is not in the new program"
+            continue
+        other = new.types.section(".bss")[name]
+        if other.offset_bytes != variable.offset_bytes:
+            yield f"the variable {name} stands elsewhere in the new program: what a policy remembers belongs in its words"
+        yield from differences(variable.dtype, other.dtype, name)
+    for name in new.types.section(".bss"):
+        if name not in running.types.section(".bss"):
+            yield f"the variable {name} is not in the running program: what a policy remembers belongs in its words"
+    yield from _maps(running, new)
+
+
+def _maps(running: Program, new: Object) -> Iterator[str]:
+    for name in new.map_names():
+        shared, dtype = running.map(name), new.value_dtype(name)
+        if shared is None or name.startswith("."):
+            continue
+        if shared.kind != new.map_kind(name):
+            yield f"the map {name} is of another kind"
+        elif dtype is not None and dtype.fields and (struct := new.value_name(name)):
+            yield from differences(running.types.named(struct), dtype, struct)
