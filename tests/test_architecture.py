@@ -13,7 +13,7 @@ HOUSE = (
     ("cli",),
     ("lab",),
     ("",),  # the package itself: what others may use
-    ("transfer",),
+    ("transfer", "running"),
     ("transmit", "delivery"),
     ("kernel", "protocol", "sockets"),
     ("bpf", "slots", "owner"),

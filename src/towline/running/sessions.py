@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The sessions that a program serves, read from its memory; nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from towline.framing import LEVELS
+from towline.kernel.attached import Program
+from towline.wire import DELIVERIES, INDEX_MASK
+
+RECEIVER_COUNTERS = (
+    *("placed", "duplicates", "useless", "out_of_window", "ring_full", "acks", "full_nacks"),
+    *("corrupt", "malformed", "contended"),
+)
+SENDER_COUNTERS = (
+    *("sent", "acks", "nacks", "full_nacks", "ring_full", "impossible"),
+    *("corrupt", "malformed", "contended"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """One lane as its program sees it at one moment. What the other side alone knows is None."""
+
+    number: int
+    level: str
+    delivery: str
+    payload_size: int
+    window: int
+    served_by: int  # the version of the program that took its last packet; 0: none has come
+    packets: int  # that have arrived for the first time, or, at a sender, are acknowledged
+    outstanding: int  # slots of the window in use
+    rtt_us: int | None
+    retransmissions: int | None
+    counters: dict[str, int]
+
+
+def states(program: Program) -> NDArray[Any]:
+    """The memory of all its sessions, open (`session` is not 0) or not, as it is now and will be."""
+    return program.memory(*_MEMORY[program.name])
+
+
+def sessions(program: Program) -> list[Session]:
+    """Those that are open now."""
+    read = _receiving if program.name == "receiver" else _sending
+    return [read(state) for state in states(program) if state["session"]]
+
+
+_MEMORY = {"receiver": ("receivers", "receiver_state"), "sender": ("senders", "sender_state")}
+
+
+def _receiving(state: Any) -> Session:
+    counters = {name: int(state[name]) for name in RECEIVER_COUNTERS}
+    return Session(
+        **_same(state),
+        packets=counters["placed"],
+        outstanding=_ahead(state["highest"], state["drained"]),
+        rtt_us=None,
+        retransmissions=None,
+        counters=counters,
+    )
+
+
+def _sending(state: Any) -> Session:
+    counters = {name: int(state[name]) for name in SENDER_COUNTERS}
+    drained = int(state["limit"]) - int(state["window"])
+    return Session(
+        **_same(state),
+        packets=int(state["base"]),
+        outstanding=_ahead(state["sent_end"], drained),
+        rtt_us=int(state["rtt_us"]) if state["rtt_samples"] else None,
+        retransmissions=max(0, counters["sent"] - int(state["sent_end"])),
+        counters=counters,
+    )
+
+
+def _same(state: Any) -> dict[str, Any]:
+    return {
+        "number": int(state["session"]),
+        "level": _LEVELS.get(int(state["level"]), "?"),
+        "delivery": DELIVERIES[int(state["delivery"]) % len(DELIVERIES)],
+        "payload_size": int(state["payload_size"]),
+        "window": int(state["window"]),
+        "served_by": int(state["served_by"]),
+    }
+
+
+def _ahead(end: Any, start: Any) -> int:
+    """Indices wrap; and while they are read, they move."""
+    ahead = (int(end) - int(start)) & INDEX_MASK
+    return ahead if ahead < 1 << 31 else 0
+
+
+_LEVELS = {level.number: level.name for level in LEVELS.values()}
