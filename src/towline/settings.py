@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from towline.errors import SettingsError
 from towline.parameter import Parameter, Side
-from towline.quantities import DIRECTIONS, parse_directions, unit
+from towline.quantities import DIRECTIONS, parse_directions, parse_duration, unit
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -37,6 +37,7 @@ Transmit = Literal["live", "packet", "udp"]
 XdpMode = Literal["native", "generic"]
 Pair = tuple[Any, Any]  # (forward, backward)
 Sink = Literal["file", "memory"]
+Policy = Literal["fixed", "every", "timed", "adaptive"]
 
 
 SENDER: frozenset[Side] = frozenset({"sender"})
@@ -249,6 +250,25 @@ class Settings:
         high=(1 << 32) - 1,
         record="short_records",
     )
+    policy: Policy = _parameter(
+        "fixed",
+        "when acknowledgements are due: a file of src/towline/bpf/policies",
+        RECEIVER,
+        choices=get_args(Policy),
+        record="policy",
+    )
+    swap: tuple[str, ...] = _parameter(
+        (),
+        "TIME=POLICY, several with spaces (500ms=every 1s=adaptive): replace the receiver's program when bytes have "
+        "flowed for that long",
+        LAB,
+        record="swap",
+    )
+    watch_gaps: bool = _parameter(
+        False,
+        "measure how long the programs leave a session's packets alone; costs a look at the clock for each packet",
+        BOTH,
+    )
     spin_ns: int = _parameter(
         0,
         "a known slowness: the receiver's program waits that long for each packet (from 100 on; less cannot be kept)",
@@ -305,8 +325,11 @@ class Settings:
             raise SettingsError(
                 f"--delivery {self.delivery} needs XDP at the receiver: leave it out, or --datapath ebpf"
             )
-        if self.datapath_receiver == "socket" and self.spin_ns:
-            raise SettingsError("--spin needs XDP at the receiver: leave it out, or --datapath ebpf")
+        for name in ("spin_ns", "policy", "swap"):
+            if self.datapath_receiver == "socket" and getattr(self, name) != _DEFAULTS[name]:
+                raise SettingsError(f"--{option_of(name)} needs XDP at the receiver: leave it out, or --datapath ebpf")
+        for moment in self.swap:
+            parse_swap(moment)
         for name in ("consumer_delay_us", "short_records"):
             if getattr(self, name) and self.delivery != "ring":
                 raise SettingsError(f"--{option_of(name)} needs --delivery ring")
@@ -415,6 +438,14 @@ def _split_flags(text: str) -> tuple[str, ...]:
         return tuple(shlex.split(text))
     except ValueError as error:
         raise SettingsError(f"{text!r}: {error}") from error
+
+
+def parse_swap(text: str) -> tuple[int, str]:
+    """(microseconds, policy) of a text such as `500ms=every`."""
+    when, equals, policy = text.partition("=")
+    if not equals or policy not in get_args(Policy):
+        raise SettingsError(f"--swap {text!r}: write TIME=POLICY, with a policy of {' or '.join(get_args(Policy))}")
+    return parse_duration(when), policy
 
 
 def parse_datapath(text: str) -> dict[str, str]:

@@ -133,7 +133,7 @@ def mutant(programs: Programs, namespace: str, tmp_path: Path, monkeypatch: pyte
         (folder / name).write_text(text)
         with inside(namespace), monkeypatch.context() as patch:
             patch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-            patch.setattr(xdp, "SOURCE", folder / xdp.SOURCE.relative_to(FOLDER))
+            patch.setattr(xdp, "SOURCES", folder / xdp.SOURCES.relative_to(FOLDER))
             patch.setattr(xdp, "INCLUDE", f"-I{folder}")
             made.append(ReceiverProgram(programs.pair()[0]))
         return made[-1]

@@ -97,13 +97,14 @@ class ReceiverProgram:
         ring_size: int = 1 << 16,
         short_records: int = 0,
         level: Level | None = None,
+        rtt_us: int = 0,
     ) -> Session:
         """A session of the sender's; window * payload_size is at most LARGEST_SLOTS_BYTES."""
         assert window * payload_size <= LARGEST_SLOTS_BYTES
         terms = Terms(payload_size=payload_size, ack_every=ack_every, window=window, block_bytes=1, delivery=delivery)
         self._speak_of(delivery, ring_size, short_records)
         level = level or self.level
-        number, opened = self.xdp.open(terms, origin(level), first_index)
+        number, opened = self.xdp.open(terms, origin(level), first_index, rtt_us)
         slot = number & 0xFFFF
         state = self.xdp._states[slot]
         state["bounce_ifindex"] = 0  # as on a card: the verdict on an answer is XDP_TX

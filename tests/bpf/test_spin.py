@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from towline.kernel.live import run_packet
 
 SPIN_NS = 20_000
 REPEATS, ROUNDS = 200, 10
-NONE_DUE = {"ack_every": 4096, "window": 16384}  # an ACK: the packet would be turned into it
+NONE_DUE: dict[str, Any] = {"ack_every": 4096, "window": 16384}  # an ACK: the packet would be turned into it
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +38,7 @@ def shortest_ns(program: ReceiverProgram, session: int) -> float:
 
 
 def test_spin__takes_so_much_longer(slow: ReceiverProgram, receiver: ReceiverProgram) -> None:
-    slower = shortest_ns(slow, slow.open(**NONE_DUE).number) - shortest_ns(
-        receiver, receiver.open(**NONE_DUE).number
-    )
+    slower = shortest_ns(slow, slow.open(**NONE_DUE).number) - shortest_ns(receiver, receiver.open(**NONE_DUE).number)
     assert 0.97 * SPIN_NS < slower < 1.2 * SPIN_NS
 
 

@@ -20,7 +20,7 @@ from towline.kernel.attached import Program
 from towline.kernel.figures import figures
 from towline.kernel.successor import PROGRAM_VERSION
 from towline.running.places import Place, Role, place_called, places
-from towline.running.sessions import Session, sessions
+from towline.running.sessions import sessions
 from towline.running.swap import Swapped, Swapper, forget_ended
 
 kernel = App(
@@ -110,8 +110,8 @@ def swap(
 ) -> int:
     """Compile a program and put it in the place of the one that runs: maps, windows and bitmaps stay.
 
-    It has to agree with the running one on the layout of state.h. What does not compile, or the verifier refuses, changes
-    nothing. A receiver or sender whose transfer stands still afterwards goes back by itself.
+    It has to agree with the running one on the layout of state.h. What does not compile, or the verifier refuses,
+    changes nothing. A receiver or sender whose transfer stands still afterwards goes back by itself.
 
     For example:
 
@@ -277,10 +277,12 @@ def _tell(swapped: Swapped, json: bool) -> None:
         return
     touched = ", ".join(f"{number:x}" for number in swapped.sessions) or "none"
     print(
-        f"{swapped.place.name}: version {swapped.version} (program {swapped.program}) instead of version {swapped.before}, "
-        f"sessions touched: {touched}"
+        f"{swapped.place.name}: version {swapped.version} (program {swapped.program}) instead of version"
+        f" {swapped.before}, sessions touched: {touched}"
     )
-    effect = "no packet has come since" if swapped.effect_s is None else f"in effect after {swapped.effect_s * 1e6:.0f} us"
+    effect = (
+        "no packet has come since" if swapped.effect_s is None else f"in effect after {swapped.effect_s * 1e6:.0f} us"
+    )
     print(f"  ready in {swapped.prepare_s * 1e3:.0f} ms, put in place in {swapped.replace_s * 1e6:.0f} us, {effect}")
 
 

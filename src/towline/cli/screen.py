@@ -75,6 +75,13 @@ class Screen:
                     self._started(event)
             case events.Note():
                 self._say(event.text)
+            case events.Replaced():
+                self._say(f"the {event.side}'s program was replaced: version {event.version} (program {event.program})")
+            case events.RolledBack():
+                self._say(
+                    f"the transfer stood still for {event.stalled_seconds:.0f} s after the {event.side}'s program was"
+                    f" replaced: version {event.version} (program {event.program}) is back"
+                )
             case events.Progress():
                 self.last = event
                 rate = event.done_bytes * 8 / 1e9 / event.seconds if event.seconds > 0 else 0.0

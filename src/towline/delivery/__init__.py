@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from towline.framing import Ends, Level
+from towline.kernel.attach import Link
 from towline.protocol.opening import Terms
 from towline.protocol.window import Indices
 from towline.slots import Slots
@@ -67,16 +68,20 @@ class Receiver(Protocol):
 
     xdp_mode: str | None  # "native" or "generic"; None where no XDP program takes them
     program: int | None  # that program's file descriptor
+    link: Link | None  # and what holds it in its place
     notes: tuple[str, ...]  # what was not used as it might have been, and why
 
-    def open(self, terms: Terms, origin: Origin, first_index: int) -> tuple[int, Delivery]:
-        """A session with its memory, taken care of from here on.
+    def open(self, terms: Terms, origin: Origin, first_index: int, rtt_us: int) -> tuple[int, Delivery]:
+        """A session with its memory, taken care of from here on. `rtt_us`: of the handshake.
 
         Raises UnsupportedError where all of the interface's sessions are taken.
         """
 
     def close_session(self, session: int) -> None:
         """The session's packets are strangers' from here on; its memory goes."""
+
+    def recover(self) -> None:
+        """Undo what a program may have left in the sessions' memory that stops its successor."""
 
     def close(self) -> None:
         """Everything goes."""

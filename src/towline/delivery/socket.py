@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from towline.delivery import Delivery, Origin
 from towline.delivery.session import new_session
 from towline.errors import UnsupportedError
+from towline.kernel.attach import Link
 from towline.protocol.opening import Terms
 from towline.protocol.placement import Placement
 from towline.slots import Slots
@@ -36,13 +37,14 @@ class SocketReceiver:
 
     xdp_mode: str | None = None
     program: int | None = None
+    link: Link | None = None
 
     def __init__(self, inbox_of: Callable[[Port], Inbox], *, notes: tuple[str, ...] = ()) -> None:
         self.notes = notes
         self._inbox_of = inbox_of
         self._open: dict[int, Inbox] = {}
 
-    def open(self, terms: Terms, origin: Origin, first_index: int) -> tuple[int, Delivery]:
+    def open(self, terms: Terms, origin: Origin, first_index: int, rtt_us: int) -> tuple[int, Delivery]:
         """A session with its memory."""
         if len(self._open) >= SESSIONS_MOST:
             raise UnsupportedError("one more session", f"one of {SESSIONS_MOST} here to end")
@@ -74,6 +76,9 @@ class SocketReceiver:
     def close_session(self, session: int) -> None:
         """The session's packets are strangers' from here on; its memory goes."""
         self._open.pop(session).forget(session)
+
+    def recover(self) -> None:
+        """Nothing to do: no program can be replaced here."""
 
     def close(self) -> None:
         """Everything goes."""

@@ -14,13 +14,14 @@ from towline.errors import UnsupportedError
 from towline.framing import Level, Numbers, write_frame
 from towline.kernel.link import Interface
 from towline.kernel.memory import Map
-from towline.kernel.program import Object, attach, compile_program
+from towline.kernel.program import Link, Object, attach, compile_program
+from towline.kernel.stuck import release_stuck
 from towline.protocol.opening import Terms
 from towline.settings import Settings
 from towline.slots import memory_bytes
 from towline.wire import DELIVERIES, INDEX_MASK
 
-SOURCE = POLICIES / "fixed.bpf.c"
+SOURCES = POLICIES
 _RECORD_HEADER_BYTES = 8  # struct record without its data
 
 
@@ -37,7 +38,9 @@ class XdpReceiver:
         self._settings = settings
         self._slots_bytes = memory_bytes(settings.window_most, largest_payload)
         record_bytes = -(-(_RECORD_HEADER_BYTES + largest_payload) // 8) * 8
-        self._object = Object(compile_program(SOURCE, flags=(INCLUDE, *settings.clang_flags_receiver)))
+        self._object = Object(
+            compile_program(SOURCES / f"{settings.policy}.bpf.c", flags=(INCLUDE, *settings.clang_flags_receiver))
+        )
         self._object.set_constants(
             levels=sum(1 << level.number for level in levels),
             ethertype=numbers.ethertype,
@@ -46,6 +49,7 @@ class XdpReceiver:
             slots_bytes=self._slots_bytes,
             record_bytes=record_bytes,
             spin_ns=settings.spin_ns,
+            watch_gaps=settings.watch_gaps,
         )
         with (
             Map.create_array("towline_slots", self._slots_bytes) as slots,
@@ -60,15 +64,16 @@ class XdpReceiver:
         self._open: dict[int, tuple[int, Map]] = {}
         try:
             self.program: int | None = self._object.program("receiver")
-            self.link = attach(self.program, interface.index, settings.xdp_mode or "auto")
+            self._link = attach(self.program, interface.index, settings.xdp_mode or "auto")
         except BaseException:
             self._object.close()
             raise
-        self.xdp_mode: str | None = self.link.mode
-        slower = self.link.why_not_native if settings.xdp_mode is None else None
+        self.link: Link | None = self._link
+        self.xdp_mode: str | None = self._link.mode
+        slower = self._link.why_not_native if settings.xdp_mode is None else None
         self.notes: tuple[str, ...] = (slower,) if slower else ()
 
-    def open(self, terms: Terms, origin: Origin, first_index: int) -> tuple[int, Delivery]:
+    def open(self, terms: Terms, origin: Origin, first_index: int, rtt_us: int) -> tuple[int, Delivery]:
         """A session with its memory, from here on served by XDP.
 
         Raises UnsupportedError where all of the interface's sessions are taken.
@@ -86,6 +91,7 @@ class XdpReceiver:
         state["payload_size"] = terms.payload_size
         state["ack_every"] = terms.ack_every
         state["window"] = terms.window
+        state["rtt_us"] = rtt_us
         state["delivery"] = DELIVERIES.index(terms.delivery)
         # XDP_TX would ring no veth whose other end has no program of its own, as a bridge's port has none.
         if self._interface.kind == "veth" and self.xdp_mode == "native":
@@ -107,11 +113,17 @@ class XdpReceiver:
         self._object.map(holder).delete(slot.to_bytes(4, "little"))
         memory.close()
 
+    def recover(self) -> None:
+        """Locks that nobody will give back, and counts on which the next ACK depends."""
+        release_stuck(self._states)
+        for slot, _ in self._open.values():
+            self._states[slot]["pending"] = self._states[slot]["told_full"] = 0
+
     def close(self) -> None:
         """Detach; everything goes."""
         for session in list(self._open):
             self.close_session(session)
-        self.link.close()
+        self._link.close()
         self._object.close()
 
     def _delivery(self, slot: int, terms: Terms, first_index: int) -> tuple[Delivery, Map]:

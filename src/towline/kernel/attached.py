@@ -73,7 +73,7 @@ class Program:
         return int.from_bytes(found, "little")
 
     def memory(self, name: str, struct: str) -> NDArray[Any]:
-        """An mmapable array's values, of shape (max_entries,) and the dtype of a struct. LoadError where there is none."""
+        """An mmapable array's values, shape (max_entries,), dtype that of a struct; LoadError where there is none."""
         which, dtype = self.map(name), self.types.named(struct)
         if which is None or dtype.itemsize != which.value_size:
             raise LoadError(f"program {self.number} {self.name} has no map {name} of struct {struct}")

@@ -29,7 +29,8 @@ def differences(running: np.dtype[Any], new: np.dtype[Any], name: str) -> Iterat
         if member not in new.fields:
             yield f"{whole} is not in the new program"
         elif offset != new.fields[member][1]:
-            yield f"{whole} stands at byte {offset} in the running program and at {new.fields[member][1]} in the new one"
+            other = new.fields[member][1]
+            yield f"{whole} stands at byte {offset} in the running program and at {other} in the new one"
         else:
             yield from differences(dtype, new.fields[member][0], whole)
     for member in new.fields:

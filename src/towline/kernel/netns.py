@@ -26,7 +26,7 @@ def found() -> dict[str, Path]:
         _note(spaces, path.name, path)
     for path in sorted(Path("/proc").glob("[0-9]*/ns/net")):
         _note(spaces, f"pid:{path.parts[2]}", path)
-    return {name: path for name, path in spaces.values()}
+    return dict(spaces.values())
 
 
 def _note(spaces: dict[int, tuple[str, Path]], name: str, path: Path) -> None:

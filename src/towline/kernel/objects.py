@@ -8,7 +8,6 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from towline.errors import PermissionsError
 from towline.kernel.libbpf import LinkInfo, LinkKind, MapInfo, ProgramInfo, library, refusal
@@ -56,7 +55,8 @@ def open_link(number: int) -> int:
 def open_map(number: int) -> Map:
     """A map, to be closed. Raises FileNotFoundError where it is gone, PermissionsError."""
     fd = _opened(library().bpf_map_get_fd_by_id(number), f"opening map {number}")
-    info = _info(fd, MapInfo())
+    info = MapInfo()
+    _ask(fd, info)
     return Map(
         fd,
         info.name.decode(),
@@ -69,20 +69,24 @@ def open_map(number: int) -> Map:
 
 def program_info(fd: int) -> ProgramInfo:
     """BPF_OBJ_GET_INFO_BY_FD of a program."""
-    return _info(fd, ProgramInfo())
+    info = ProgramInfo()
+    _ask(fd, info)
+    return info
 
 
 def link_info(fd: int) -> LinkInfo:
     """BPF_OBJ_GET_INFO_BY_FD of a link."""
-    return _info(fd, LinkInfo())
+    info = LinkInfo()
+    _ask(fd, info)
+    return info
 
 
 def maps_of(program_fd: int) -> list[Map]:
     """The maps that a program uses, to be closed."""
     numbers = (ct.c_uint32 * MAPS_MOST)()
     info = ProgramInfo(nr_map_ids=MAPS_MOST, map_ids=ct.addressof(numbers))
-    count = _info(program_fd, info).nr_map_ids
-    return [open_map(number) for number in numbers[:count]]
+    _ask(program_fd, info)
+    return [open_map(number) for number in numbers[: info.nr_map_ids]]
 
 
 def _numbers(following: Callable[..., int], what: str) -> Iterator[int]:
@@ -103,8 +107,7 @@ def _opened(fd: int, what: str) -> int:
     raise refusal(fd, what)
 
 
-def _info(fd: int, info: Any) -> Any:
+def _ask(fd: int, info: ct.Structure) -> None:
     size = ct.c_uint32(ct.sizeof(info))
     if (result := library().bpf_obj_get_info_by_fd(fd, ct.byref(info), ct.byref(size))) < 0:
         raise refusal(result, "asking the kernel about one of its objects")
-    return info

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Where programs wait for their turn, so that a swap takes microseconds.
 
-The kernel calls XDP programs through a dispatcher (kernel/bpf/dispatcher.c), which is written anew whenever a program is
-attached for the first time or detached for the last; that waits for RCU, for milliseconds. A program that is attached
-somewhere else as well is in it already.
+The kernel calls XDP programs through a dispatcher (kernel/bpf/dispatcher.c), which is written anew whenever a program
+is attached for the first time or detached for the last; that waits for RCU, for milliseconds. A program that is
+attached somewhere else as well is in it already.
 """
 
 from __future__ import annotations

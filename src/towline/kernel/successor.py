@@ -13,6 +13,7 @@ from towline.kernel.program import Object, compile_program
 
 STATE_VERSION = "state_version"
 PROGRAM_VERSION = "program_version"
+_WHERE_INSTEAD = "what a policy remembers belongs in its words, r->policy"
 
 
 def prepare(running: Program, source: Path, version: int, *, flags: Sequence[str] = ()) -> Object:
@@ -29,7 +30,9 @@ def prepare(running: Program, source: Path, version: int, *, flags: Sequence[str
         if found := list(_differences(running, new)):
             raise LayoutError(source.name, found)
         theirs = new.constants()
-        constants = {name: value for name, value in running.constants().items() if name in theirs and name != PROGRAM_VERSION}
+        constants = {
+            name: value for name, value in running.constants().items() if name in theirs and name != PROGRAM_VERSION
+        }
         new.set_constants(**constants, **{PROGRAM_VERSION: version})
         new.keep(running.name)
         for name in new.map_names():
@@ -53,18 +56,18 @@ def _differences(running: Program, new: Object) -> Iterator[str]:
         yield f"{STATE_VERSION} is {numbers[0]} in the running program and {numbers[1]} in the new one"
     for name, value in ours.items():
         if name in theirs and len(theirs[name]) != len(value):
-            yield f"the constant {name} has {len(value)} bytes in the running program and {len(theirs[name])} in the new one"
+            yield f"the constant {name} has {len(value)} bytes in the running program and not in the new one"
     for name, variable in running.types.section(".bss").items():
         if name not in new.types.section(".bss"):
             yield f"the variable {name} is not in the new program"
             continue
         other = new.types.section(".bss")[name]
         if other.offset_bytes != variable.offset_bytes:
-            yield f"the variable {name} stands elsewhere in the new program: what a policy remembers belongs in its words"
+            yield f"the variable {name} stands elsewhere in the new program: {_WHERE_INSTEAD}"
         yield from differences(variable.dtype, other.dtype, name)
     for name in new.types.section(".bss"):
         if name not in running.types.section(".bss"):
-            yield f"the variable {name} is not in the running program: what a policy remembers belongs in its words"
+            yield f"the variable {name} is not in the running program: {_WHERE_INSTEAD}"
     yield from _maps(running, new)
 
 

@@ -26,6 +26,8 @@ Message = (
     events.Ready
     | events.Started
     | events.Note
+    | events.Replaced
+    | events.RolledBack
     | events.Progress
     | events.Sample
     | events.Finished

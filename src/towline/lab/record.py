@@ -25,7 +25,7 @@ FIELDS: tuple[str, ...] = (
     *("xdp_mode_sender", "xdp_mode_receiver", "payload_size", "ack_every", "ring_size", "pipelining"),
     *("lanes", "window", "block_bytes", "mtu", "checksum", "redundancy", "pace", "repetition", "order"),
     *("seed", "file_bytes", "clang_flags_sender", "clang_flags_receiver", "clang_flags_emulator", "sink"),
-    *("consumer_delay_us", "short_records", "spin_ns"),
+    *("consumer_delay_us", "short_records", "spin_ns", "policy", "swap"),
     *IMPAIRMENT_FIELDS,
     *(
         "canary",
@@ -45,6 +45,7 @@ FIELDS: tuple[str, ...] = (
     *("frames_forward", "frames_backward", "dropped_forward", "dropped_backward"),
     *("control_forward", "control_backward", "accounting"),
     *(f"{figure}_{program}" for program in _PROGRAMS for figure in _PROGRAM_FIGURES),
+    *("swaps", "swap_effect_us"),
     *("cpu_seconds", "cpu_seconds_per_gib", "process_cpu_seconds", "peak_rss_mib", "verified", "failed", "refused"),
     *("void", "void_reason", "kernel", "cpu", "version"),
 )

@@ -20,9 +20,10 @@ from towline.lab.accounting import violations
 from towline.lab.children import setting_arguments, towline_command
 from towline.lab.emulator.impairments import Impairment, Impairments, measured_fields, record_fields, void_reason
 from towline.lab.environments import veth
+from towline.lab.swaps import Swaps
 from towline.parameter import Side
 from towline.quantities import DIRECTIONS
-from towline.settings import Settings
+from towline.settings import Settings, parse_swap
 from towline.transfer import events
 from towline.wire import DATA_LEAST_BYTES
 
@@ -123,7 +124,12 @@ def _run(plan: Run, on_event: events.OnEvent, given: veth.Path | None) -> dict[s
         load = machine.baseline()
         before = _frames(path)
         commands = (_receive_command(plan, path, output), _send_command(plan, path))
-        seen = sides.carry_out(*commands, plan.settings.timeout_s, on_event)
+        where = f"{path.receiver.namespace}/{path.receiver.interface}"
+        swaps = Swaps(where, [parse_swap(moment) for moment in plan.settings.swap])
+        try:
+            seen = sides.carry_out(*commands, plan.settings.timeout_s, on_event, swaps)
+        finally:
+            swapped = swaps.end()
         frames = {name: after - before[name] for name, after in _frames(path).items()}
         facts = {
             **_facts(plan, path.mtu),
@@ -131,6 +137,7 @@ def _run(plan: Run, on_event: events.OnEvent, given: veth.Path | None) -> dict[s
             **machine.describe(),
             **machine.costs(seen.begin, seen.end, load),
             **frames,
+            **swapped,
             **_impaired(path, frames),
         }
     sender, receiver = (seen.finished[side].record for side in ("sender", "receiver"))

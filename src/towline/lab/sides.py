@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from towline.errors import NoReceiverError, PeerError, RunError
 from towline.lab import machine
 from towline.lab.children import Child, Children, Message, children
+from towline.lab.swaps import Swaps
 from towline.transfer import events
 
 READY_S = 120.0  # clang may have to compile first, on a machine that is busy
@@ -27,13 +28,13 @@ class Seen:
     end: machine.CpuTime
 
 
-def carry_out(receive: list[str], send: list[str], timeout_s: float, on_event: events.OnEvent) -> Seen:
+def carry_out(receive: list[str], send: list[str], timeout_s: float, on_event: events.OnEvent, swaps: Swaps) -> Seen:
     """Run the two commands. `timeout_s`: after that the protocol itself gives up.
 
     `on_event` sees the sender's events, and both sides' samples. Raises RunError, with the words of the side that
     failed.
     """
-    watch = _Watch(on_event)
+    watch = _Watch(on_event, swaps)
     with children() as family:
         receiver = family.start("receiver", receive)
         family.wait_until(lambda: watch.ready or family.all_ended(), READY_S, watch.note)
@@ -53,6 +54,7 @@ def carry_out(receive: list[str], send: list[str], timeout_s: float, on_event: e
 @dataclass
 class _Watch:
     on_event: events.OnEvent
+    swaps: Swaps
     ready: bool = False
     finished: dict[str, events.Finished] = field(default_factory=dict)
     begin: machine.CpuTime | None = None
@@ -64,6 +66,7 @@ class _Watch:
                 self.ready = True
             case events.Started() if child.side == "sender":
                 self.begin = machine.cpu_time()
+                self.swaps.begin()
             case events.Finished():
                 self.finished[child.side] = event
                 if child.side == "sender":

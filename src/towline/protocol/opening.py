@@ -16,6 +16,7 @@ HELLO_FIRST_US = 50_000
 HELLO_MOST_US = 1_000_000
 NEAR_US = 5_000  # a round trip within a LAN, with a process at each end
 COOKIE_BYTES = 16
+_STAMP_BYTES = 4
 COOKIE_EPOCH_US = 30_000_000  # a cookie is good for one to two of these
 ACK_PER_WINDOW = 4  # an ACK is due every quarter of the window at the latest
 LANES_MOST = 16
@@ -177,20 +178,26 @@ class Door:
             raise MalformedError("a HELLO of another version")
         if not 1 <= fields["lanes"] <= LANES_MOST or fields["lane"] >= fields["lanes"]:
             raise MalformedError("a HELLO for an impossible lane")
-        epoch = now // COOKIE_EPOCH_US
+        epoch, said = now // COOKIE_EPOCH_US, fields["cookie"][:_STAMP_BYTES]
         for when in (epoch, epoch - 1):
-            if hmac.compare_digest(fields["cookie"], self._cookie(hello, address, when)):
+            if hmac.compare_digest(fields["cookie"], self._cookie(hello, address, when, said)):
                 return None
-        cookie = self._cookie(hello, address, epoch)
+        cookie = self._cookie(hello, address, epoch, stamp(now).to_bytes(_STAMP_BYTES))
         return Message(
             kind=Kind.RETRY,
             timestamp=hello.timestamp,
             fields={"transfer": fields["transfer"], "lane": fields["lane"], "cookie": cookie},
         )
 
-    def _cookie(self, hello: Message, address: bytes, epoch: int) -> bytes:
-        text = f"{hello.fields['transfer']}/{hello.fields['lane']}/{epoch}/".encode() + address
-        return hashlib.blake2s(text, key=self._secret, digest_size=COOKIE_BYTES).digest()
+    def _cookie(self, hello: Message, address: bytes, epoch: int, said: bytes) -> bytes:
+        """When it was said, and a code that only we can make."""
+        text = f"{hello.fields['transfer']}/{hello.fields['lane']}/{epoch}/".encode() + said + address
+        return said + hashlib.blake2s(text, key=self._secret, digest_size=COOKIE_BYTES - _STAMP_BYTES).digest()
+
+
+def handshake_rtt_us(hello: Message, now: int) -> int:
+    """From RETRY to the HELLO that came with its cookie, which was found right: a round trip and a process."""
+    return max(stamp(now) - int.from_bytes(hello.fields["cookie"][:_STAMP_BYTES]) & INDEX_MASK, 1)
 
 
 def agree(hello: Message, *, largest_payload: int, window: int, block_bytes: int, delivery: str) -> Terms:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from pyroute2 import IPRoute
 
@@ -54,9 +54,7 @@ def places() -> list[Place]:
                 if (ifindex, program) in links:
                     link, role = links.pop((ifindex, program))
                     found.append(
-                        Place(
-                            namespace=namespace, interface=interface, link=link.number, program=program, role=role
-                        )
+                        Place(namespace=namespace, interface=interface, link=link.number, program=program, role=role)
                     )
     return sorted(found, key=lambda place: (place.namespace, place.interface))
 
@@ -81,8 +79,9 @@ def _ours() -> Iterator[tuple[XdpLink, Role]]:
         except FileNotFoundError:
             continue
         with program:
-            if program.name in ROLES and program.map(_STATES[cast(Role, program.name)]):
-                yield link, cast(Role, program.name)
+            role = next((role for role in ROLES if role == program.name and program.map(_STATES[role])), None)
+            if role is not None:
+                yield link, role
 
 
 _STATES: dict[Role, str] = {"receiver": "receivers", "sender": "senders"}

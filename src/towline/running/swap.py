@@ -10,18 +10,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
+from types import TracebackType
+from typing import Self
 
 from towline.bpf import INCLUDE
 from towline.errors import LoadError
 from towline.kernel import bpffs
 from towline.kernel.attached import Attached, Program
-from towline.kernel.objects import xdp_links
+from towline.kernel.objects import open_program, xdp_links
 from towline.kernel.parking import Parking
 from towline.kernel.successor import PROGRAM_VERSION, prepare
 from towline.running.places import Place
@@ -56,92 +55,104 @@ class Swapper:
         try:
             self._link = self._stack.enter_context(place.attached())
             self._parking = self._stack.enter_context(Parking())
-            self._parked: set[int] = set()
+            self._programs: dict[int, Program] = {}  # by number, all parked
+            self._versions: dict[int, int] = {}
+            self._states = states(self._running())
+            self._pin = _folder_of(self._link) / _PREVIOUS
         except BaseException:
             self._stack.close()
             raise
 
     def swap(self, source: Path, *, flags: Sequence[str] = ()) -> Swapped:
-        """Compile a program and put it in place.
-
-        Raises CompileError, LoadError and LayoutError, and then nothing has changed.
-        """
+        """Compile a program and put it in place; raises what `load` raises, and then nothing has changed."""
         started = time.monotonic()
-        with self._link.program() as running:
-            with prepare(running, source, self._next_version(running), flags=(INCLUDE, *flags)) as new:
-                return self.put(Program(os.dup(new.program(running.name))), running, started)
+        new = self.load(source, flags=flags)
+        return self.put(new, prepare_s=time.monotonic() - started)
 
     def rollback(self) -> Swapped:
         """Put the predecessor back in place; LoadError where there is none."""
         started = time.monotonic()
-        try:
-            previous = Program(bpffs.open_pinned(self._pin))
-        except FileNotFoundError:
-            raise LoadError(f"there is no earlier program of {self.place.name} to go back to") from None
-        with self._link.program() as running:
-            return self.put(previous, running, started)
+        previous = self._previous()
+        if previous is None:
+            raise LoadError(f"there is no earlier program of {self.place.name} to go back to")
+        return self.put(self._adopted(previous), prepare_s=time.monotonic() - started)
 
-    def put(self, new: Program, running: Program, started: float) -> Swapped:
-        """Put a loaded program in the place of the running one; closes it."""
-        with new:
-            for one in (running, new):
-                if one.number not in self._parked:
-                    self._parking.park(one.fd)
-                    self._parked.add(one.number)
-            before = running.constant(PROGRAM_VERSION)
-            version = new.constant(PROGRAM_VERSION)
-            numbers = states(running)["session"]
-            touched = numbers[numbers != 0].tolist()
-            replaced = time.monotonic()
-            self._link.replace(new.fd)
-            done = time.monotonic()
-            effect = _effect(states(new), version, done) if touched else None
-            self._keep(running)
-            return Swapped(
-                place=self.place,
-                program=new.number,
-                version=version,
-                before=before,
-                sessions=tuple(touched),
-                prepare_s=replaced - started,
-                replace_s=done - replaced,
-                effect_s=effect,
-            )
+    def load(self, source: Path, *, flags: Sequence[str] = ()) -> Program:
+        """A program that is ready to be put in place; it is this object's.
+
+        Raises CompileError, LoadError and LayoutError.
+        """
+        previous = self._previous()
+        if previous is not None:
+            self._adopted(previous)  # its version is taken, too
+        running = self._running()
+        version = max(self._versions.values()) + 1
+        with prepare(running, source, version, flags=(INCLUDE, *flags)) as new:
+            return self._adopted(Program(os.dup(new.program(running.name))))
+
+    def put(self, new: Program, *, prepare_s: float = 0.0) -> Swapped:
+        """Put a program in place that `load` has returned."""
+        running, version = self._running(), self._versions[new.number]
+        numbers = self._states["session"]
+        touched = tuple(numbers[numbers != 0].tolist())
+        started = time.monotonic()
+        self._link.replace(new.fd)
+        done = time.monotonic()
+        effect_s = self._effect(version, done) if touched else None
+        self._pin.unlink(missing_ok=True)
+        bpffs.pin(running.fd, self._pin)
+        return Swapped(
+            place=self.place,
+            program=new.number,
+            version=version,
+            before=self._versions[running.number],
+            sessions=touched,
+            prepare_s=prepare_s,
+            replace_s=done - started,
+            effect_s=effect_s,
+        )
 
     def close(self) -> None:
         """Let go of what was parked; what is in place stays."""
         self._stack.close()
 
-    def __enter__(self) -> Swapper:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
-    @property
-    def _pin(self) -> Path:
-        return _folder_of(self._link) / _PREVIOUS
+    def _running(self) -> Program:
+        number = self._link.program_number
+        return self._programs.get(number) or self._adopted(Program(open_program(number)))
 
-    def _next_version(self, running: Program) -> int:
-        """One that no session can have seen."""
-        versions = [running.constant(PROGRAM_VERSION)]
-        with suppress(FileNotFoundError), Program(bpffs.open_pinned(self._pin)) as previous:
-            versions.append(previous.constant(PROGRAM_VERSION))
-        return max(versions) + 1
+    def _previous(self) -> Program | None:
+        try:
+            return Program(bpffs.open_pinned(self._pin))
+        except FileNotFoundError:
+            return None
 
-    def _keep(self, running: Program) -> None:
-        self._pin.parent.mkdir(mode=0o700, exist_ok=True)
-        self._pin.unlink(missing_ok=True)
-        bpffs.pin(running.fd, self._pin)
+    def _adopted(self, program: Program) -> Program:
+        """The one object of a program, parked."""
+        if program.number in self._programs:
+            program.close()
+            return self._programs[program.number]
+        self._stack.callback(program.close)
+        self._parking.park(program.fd)
+        self._programs[program.number] = program
+        self._versions[program.number] = program.constant(PROGRAM_VERSION)
+        return program
 
-
-def _effect(seen: NDArray[Any], version: int, since: float) -> float | None:
-    """When the first session was taken over."""
-    while (now := time.monotonic()) < since + EFFECT_S:
-        if ((seen["served_by"] == version) & (seen["session"] != 0)).any():
-            return now - since
-        time.sleep(20e-6)
-    return None
+    def _effect(self, version: int, since: float) -> float | None:
+        """How long until the first session was taken over."""
+        open_ = self._states["session"] != 0
+        while (now := time.monotonic()) < since + EFFECT_S:
+            if (self._states["served_by"][open_] == version).any():
+                return now - since
+            time.sleep(20e-6)
+        return None
 
 
 def forget_ended() -> list[Path]:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
+Side = Literal["sender", "receiver"]
+
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=str.lower):
     """Base of all events; `--json` prints each as one line with the field `event`."""
@@ -54,7 +56,7 @@ class Progress(Event, frozen=True, kw_only=True):
 class Sample(Event, frozen=True, kw_only=True):
     """The state of a transfer, every 50 ms and at its end; None: this side does not know it."""
 
-    side: Literal["sender", "receiver"]
+    side: Side
     at_us: int  # CLOCK_MONOTONIC, the same for all processes of a machine
     done_bytes: int  # as in Progress
     packets_sent: int | None = None  # DATA frames, retransmissions and copies included
@@ -62,6 +64,24 @@ class Sample(Event, frozen=True, kw_only=True):
     rtt_us: int | None = None  # smoothed
     window_fill: float | None = None  # 0 to 1: the share of the sender's slots that wait to be drained
     ring_fill: float | None = None  # 0 to 1: the share of the BPF ring buffers in use
+    program_version: int | None = None  # of this side's XDP program: a swap is where it changes
+
+
+class Replaced(Event, frozen=True, kw_only=True):
+    """Somebody has put another program in place; it is on trial (protocol/trial.py)."""
+
+    side: Side
+    program: int  # the kernel's number
+    version: int
+
+
+class RolledBack(Event, frozen=True, kw_only=True):
+    """The transfer stood still under a program that had been put in place; this one is there again."""
+
+    side: Side
+    program: int
+    version: int
+    stalled_seconds: float
 
 
 class Finished(Event, frozen=True, kw_only=True):

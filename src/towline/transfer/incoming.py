@@ -87,14 +87,14 @@ class Incoming:
         self.more = False  # something has arrived that the last step did not take: step again soon
         self._expected_lanes = lanes
         self._reply = reply
-        self._rtt_us = rtt_us
+        self.rtt_us = rtt_us
         self._liveness = Liveness(timeout_us=timeout_us, now=now)
         self._last_heard_us = self._watched_us = now
 
     def add(self, session: int, lane: int, first_index: int, delivery: Delivery) -> None:
         """A lane has its session."""
         stream = Stream(block_bytes=self.terms.block_bytes, payload_size=self.terms.payload_size)
-        rules = LaneReceiver(first=first_index, stream=stream, rtt_us=self._rtt_us)
+        rules = LaneReceiver(first=first_index, stream=stream, rtt_us=self.rtt_us)
         self.lanes[session] = IncomingLane(session, lane, first_index, delivery, rules, first_index + self.terms.window)
 
     @property

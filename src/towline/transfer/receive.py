@@ -11,7 +11,7 @@ from towline.delivery.socket import SocketDelivery
 from towline.errors import FileError, MalformedError, SettingsError, TowlineError, UnsupportedError
 from towline.kernel.link import interface as find_interface
 from towline.protocol import closing
-from towline.protocol.opening import Door, Terms, accept, agree, reject
+from towline.protocol.opening import Door, Terms, accept, agree, handshake_rtt_us, reject
 from towline.settings import Settings
 from towline.sockets.inbox import Letter, is_same
 from towline.sockets.port import Peer, Port
@@ -24,6 +24,7 @@ from towline.transfer.receivers import open_ports, open_receiver, targets_at
 from towline.transfer.record import receiver_record
 from towline.transfer.sampling import PROGRESS_US, SAMPLE_US, Ticks, receiver_sample
 from towline.transfer.usage import Usage
+from towline.transfer.watchdog import Watchdog
 from towline.transmit.lane import now_us
 from towline.wire import Kind, Message
 
@@ -74,6 +75,7 @@ class _Receiving:
         self._control = Control(ports)
         try:
             self._receiver = open_receiver(self._link, self._control, self._settings, notes)
+            self._watchdog = Watchdog(self._receiver, "receiver", self._on_event, now_us())
             try:
                 self._serve(ports)
             except BaseException as error:
@@ -82,6 +84,7 @@ class _Receiving:
                         incoming.fail(f"the receiver gave up ({str(error) or type(error).__name__})")
                 raise
             finally:
+                self._watchdog.close()
                 self._receiver.close()
         finally:
             self._control.close()
@@ -100,9 +103,15 @@ class _Receiving:
             for letter in self._control.receive(self._poll_s()):
                 self._heed(letter)
             self._tell(now_us())  # before the rings are emptied
+            self._watchdog.look(self._drained(), now_us())
             for key, incoming in list(self._incoming.items()):
                 if self._step(key, incoming):
                     self._moved_us = now_us()
+
+    def _drained(self) -> int | None:
+        """How many packets have been verified, of all transfers that go on; None where none does."""
+        going_on = [one for one in self._incoming.values() if one.stage is Stage.RECEIVING]
+        return sum(lane.rules.drained for one in going_on for lane in one.lanes.values()) if going_on else None
 
     def _poll_s(self) -> float:
         """How long to wait for a message before the next look at what XDP has placed: often enough for the smallest
@@ -124,7 +133,7 @@ class _Receiving:
             self._failed(key, incoming, error)
             return False
         if before is Stage.RECEIVING and incoming.stage is Stage.CONFIRMED:
-            self._on_event(receiver_sample(incoming, now_us()))
+            self._on_event(receiver_sample(incoming, now_us(), self._watchdog.version))
             self._tell_progress(incoming, now)
             self._on_event(self._finished(incoming))
         if incoming.stage is Stage.OVER:
@@ -202,13 +211,13 @@ class _Receiving:
             terms=terms,
             sink=sink,
             timeout_us=self._settings.timeout_s * 1_000_000,
-            rtt_us=0,
+            rtt_us=handshake_rtt_us(hello, now_us()),
             now=now_us(),
             reply=lambda message: self._control.send(origin.port, message, origin.reply_to),
         )
 
     def _open(self, incoming: Incoming, lane: int, origin: Origin) -> int:
-        session, delivery = self._receiver.open(incoming.terms, origin, self._settings.first_index)
+        session, delivery = self._receiver.open(incoming.terms, origin, self._settings.first_index, incoming.rtt_us)
         incoming.add(session, lane, self._settings.first_index, delivery)
         self._by_session[session] = incoming
         return session
@@ -234,7 +243,7 @@ class _Receiving:
         going_on = [one for one in self._incoming.values() if one.stage is Stage.RECEIVING]
         if going_on and self._samples.due(now):
             for incoming in going_on:
-                self._on_event(receiver_sample(incoming, now))
+                self._on_event(receiver_sample(incoming, now, self._watchdog.version))
         if going_on and self._progress.due(now):
             for incoming in going_on:
                 self._tell_progress(incoming, now)

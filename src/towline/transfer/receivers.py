@@ -12,7 +12,7 @@ from towline.errors import FileError, PermissionsError, SettingsError, TowlineEr
 from towline.kernel.link import Interface, xdp_features
 from towline.kernel.route import addresses_of
 from towline.protocol.opening import Terms
-from towline.settings import Settings
+from towline.settings import Settings, default_of
 from towline.sockets.port import Port
 from towline.transfer.control import Control
 from towline.transfer.reach import levels_of, numbers_of, port_at
@@ -46,15 +46,20 @@ def open_receiver(link: Interface, control: Control, settings: Settings, notes: 
         try:
             receiver = XdpReceiver(link, levels, numbers_of(settings), settings.port, settings)
         except REFUSALS as error:
-            if settings.clang_flags_receiver or settings.xdp_mode or settings.delivery or settings.spin_ns:
+            if settings.clang_flags_receiver or settings.xdp_mode or _insists(settings):
                 raise
             notes = (*notes, f"no eBPF: {error}")
         else:
             receiver.notes = (*notes, *receiver.notes)
-            if settings.delivery or settings.spin_ns:  # sockets have neither
+            if _insists(settings):
                 return receiver
             return XdpOrSockets(receiver, SocketReceiver(control.inbox_of), link)
     return SocketReceiver(control.inbox_of, notes=notes)
+
+
+def _insists(settings: Settings) -> bool:
+    """Whether something was asked for that sockets do not have."""
+    return bool(settings.delivery or settings.spin_ns or settings.watch_gaps or settings.policy != default_of("policy"))
 
 
 class XdpOrSockets:
@@ -64,16 +69,16 @@ class XdpOrSockets:
     """
 
     def __init__(self, xdp: XdpReceiver, sockets: SocketReceiver, link: Interface) -> None:
-        self.xdp_mode, self.program = xdp.xdp_mode, xdp.program
+        self.xdp_mode, self.program, self.link = xdp.xdp_mode, xdp.program, xdp.link
         self.notes = xdp.notes
         self._both: tuple[Receiver, Receiver] = (xdp, sockets)
-        self._link = link
+        self._interface = link
         self._takers: dict[int, Receiver] = {}
 
-    def open(self, terms: Terms, origin: Origin, first_index: int) -> tuple[int, Delivery]:
+    def open(self, terms: Terms, origin: Origin, first_index: int, rtt_us: int) -> tuple[int, Delivery]:
         """A session with its memory, taken care of from here on."""
         taker = self._both[self._is_deaf(origin)]
-        session, delivery = taker.open(terms, origin, first_index)
+        session, delivery = taker.open(terms, origin, first_index, rtt_us)
         self._takers[session] = taker
         return session, delivery
 
@@ -81,15 +86,19 @@ class XdpOrSockets:
         """The session's packets are strangers' from here on; its memory goes."""
         self._takers.pop(session).close_session(session)
 
+    def recover(self) -> None:
+        """Of the program's sessions."""
+        self._both[0].recover()
+
     def close(self) -> None:
         """Everything goes."""
         for one in self._both:
             one.close()
 
     def _is_deaf(self, origin: Origin) -> bool:
-        if not origin.by_socket or self._link.kind != "veth" or self.xdp_mode != "native":
+        if not origin.by_socket or self._interface.kind != "veth" or self.xdp_mode != "native":
             return False
-        features = xdp_features(self._link.index)
+        features = xdp_features(self._interface.index)
         return features is not None and "ndo-xmit" not in features
 
 

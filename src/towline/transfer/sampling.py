@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from towline.delivery.ring import RingDelivery
 from towline.transfer.events import OnEvent, Progress, Sample
@@ -41,12 +41,19 @@ class SenderMeter:
     """Tells how far the lanes of a sender are, from the thread that watches them; nothing is done per packet."""
 
     def __init__(
-        self, lanes: Sequence[Lane], stream: OutgoingStream, payload_size: int, size_bytes: int, on_event: OnEvent
+        self,
+        lanes: Sequence[Lane],
+        stream: OutgoingStream,
+        payload_size: int,
+        size_bytes: int,
+        program_version: Callable[[], int | None],
+        on_event: OnEvent,
     ) -> None:
         self._lanes = lanes
         self._stream = stream
         self._payload_size = payload_size
         self._size_bytes = size_bytes
+        self._program_version = program_version
         self._on_event = on_event
         self._began = time.monotonic()
         self._samples, self._progress = Ticks(SAMPLE_US), Ticks(PROGRESS_US)
@@ -96,10 +103,11 @@ class SenderMeter:
             retransmissions=sum(one.retransmissions for one in rules),
             rtt_us=sum(trips) // len(trips) if trips else None,
             window_fill=min(1.0, waiting / window),  # the lanes go on while they are looked at
+            program_version=self._program_version(),
         )
 
 
-def receiver_sample(incoming: Incoming, now: int) -> Sample:
+def receiver_sample(incoming: Incoming, now: int, program_version: int | None) -> Sample:
     """What the receiving side knows of a transfer: what it has verified, and how full its rings are."""
     deliveries = [lane.delivery for lane in incoming.lanes.values()]
     fills = [one.ring_fill() for one in deliveries if isinstance(one, RingDelivery)]
@@ -108,6 +116,7 @@ def receiver_sample(incoming: Incoming, now: int) -> Sample:
         at_us=now,
         done_bytes=incoming.stream.file_bytes_written,
         ring_fill=sum(fills) / len(fills) if fills else None,
+        program_version=program_version,
     )
 
 

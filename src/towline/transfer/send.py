@@ -35,6 +35,7 @@ from towline.transfer.stream import Entry, OutgoingStream
 from towline.transfer.target import parse_target
 from towline.transfer.transmitters import by_socket_at, hears_by_xdp, open_transmitter
 from towline.transfer.usage import Usage
+from towline.transfer.watchdog import Watchdog
 from towline.transmit.flow import packet_bytes
 from towline.transmit.lane import BURST_MOST, Transmitter, now_us
 from towline.wire import Kind, Message, reason_untrusted
@@ -118,8 +119,9 @@ class _Sending:
             raise
         self._control.others_pump = transmitter.xdp_mode is None
         try:
-            self._begin(accepted, transmitter, rtt_us)
-            self._transfer(transmitter)
+            with Watchdog(transmitter, "sender", self._on_event, now_us()) as watchdog:
+                self._begin(accepted, transmitter, rtt_us, watchdog)
+                self._transfer(transmitter, watchdog)
         except BaseException as error:
             self._abort(accepted, f"the sender gave up ({str(error) or type(error).__name__})")
             raise
@@ -166,7 +168,7 @@ class _Sending:
                     caller.heard(letter.message, now_us())
         return [caller.accepted[lane] for lane in range(settings.lanes)], caller.rtt_us
 
-    def _begin(self, accepted: list[Accepted], transmitter: Transmitter, rtt_us: int) -> None:
+    def _begin(self, accepted: list[Accepted], transmitter: Transmitter, rtt_us: int, watchdog: Watchdog) -> None:
         settings = self._settings
         frame_bytes = self._way.level.frame_bytes + packet_bytes(self._payload_size)
         for number, (one, transmit) in enumerate(zip(accepted, transmitter.lanes, strict=True)):
@@ -206,7 +208,12 @@ class _Sending:
             )
         )
         self._meter = SenderMeter(
-            list(self._lanes.values()), self._stream, self._payload_size, self._source.size_bytes, self._on_event
+            list(self._lanes.values()),
+            self._stream,
+            self._payload_size,
+            self._source.size_bytes,
+            lambda: watchdog.version,
+            self._on_event,
         )
         self._meter.tell()
         for lane in self._lanes.values():
@@ -214,7 +221,7 @@ class _Sending:
 
     # ---- while bytes flow
 
-    def _transfer(self, transmitter: Transmitter) -> None:
+    def _transfer(self, transmitter: Transmitter, watchdog: Watchdog) -> None:
         liveness = Liveness(timeout_us=self._settings.timeout_s * 1_000_000, now=now_us())
         while self._finished_us is None:
             self._meter.tell()
@@ -222,12 +229,18 @@ class _Sending:
                 if is_same(letter.peer, self._way.peer):
                     self._heed(letter.message, liveness)
             self._watch(liveness, now_us())
+            watchdog.look(self._acknowledged(), now_us())
             if transmitter.transmit == "live" and any(lane.fell_back for lane in self._lanes.values()):
                 transmitter.transmit = by_socket_at(self._way, self._settings)
                 self._on_event(
                     Note(text=f"live frames were not answered: from here on by {transmitter.transmit} socket")
                 )
         self._meter.tell_end()
+
+    def _acknowledged(self) -> int | None:
+        """How many packets the receiver has, by all that we have heard; None where it has them all."""
+        rules = [lane.rules for lane in self._lanes.values()]
+        return None if all(one.finished_sending for one in rules) else sum(one.base for one in rules)
 
     def _heed(self, message: Message, liveness: Liveness) -> None:
         lane = self._lanes.get(message.session)

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from towline.kernel.attach import Link
 from towline.protocol.sender import Schedule
 from towline.slots import Slots
 from towline.transmit.acknowledgements import Heard
@@ -101,7 +102,11 @@ class Transmitter(Protocol):
     transmit: str  # "live", "packet" or "udp"
     xdp_mode: str | None  # "native" or "generic"; None where no XDP program hears for it
     program: int | None  # that program's file descriptor
+    link: Link | None  # and what holds it in its place
     notes: tuple[str, ...]  # what was not used as it might have been, and why
+
+    def recover(self) -> None:
+        """Undo what a program may have left in the sessions' memory that stops its successor."""
 
     def close(self) -> None:
         """Everything goes."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from towline.kernel.attach import Link
 from towline.protocol.acknowledgement import AcknowledgementState
 from towline.protocol.opening import Accepted
 from towline.slots import Slots
@@ -22,6 +23,7 @@ class SocketTransmitter:
 
     xdp_mode: str | None = None
     program: int | None = None
+    link: Link | None = None
 
     def __init__(
         self,
@@ -39,6 +41,9 @@ class SocketTransmitter:
         self._inbox = inbox
         self._sessions = [one.session for one in accepted]
         self.lanes = [self._lane(number, one, peer, bursts) for number, one in enumerate(accepted)]
+
+    def recover(self) -> None:
+        """Nothing to do: no program can be replaced here."""
 
     def close(self) -> None:
         """Acknowledgements are strangers' from here on."""

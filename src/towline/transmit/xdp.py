@@ -15,7 +15,8 @@ from towline.framing import Ends, Level, Numbers, write_frame
 from towline.kernel.link import Interface
 from towline.kernel.live import LiveFrames
 from towline.kernel.memory import Map, Ring
-from towline.kernel.program import Object, attach, compile_program
+from towline.kernel.program import Link, Object, attach, compile_program
+from towline.kernel.stuck import release_stuck
 from towline.protocol.opening import Accepted
 from towline.settings import Settings
 from towline.slots import Slots, memory_bytes
@@ -82,18 +83,23 @@ class XdpTransmitter:
             self._load()
             self._prepare()
             self.program: int | None = self._object.program("sender")
-            self.link = attach(self.program, way.interface.index, settings.xdp_mode or "auto")
+            self._link = attach(self.program, way.interface.index, settings.xdp_mode or "auto")
         except BaseException:
             self._release()
             raise
-        self.xdp_mode: str | None = self.link.mode
-        if self.link.why_not_native and settings.xdp_mode is None:
-            self.notes = (self.link.why_not_native,)
+        self.link: Link | None = self._link
+        self.xdp_mode: str | None = self._link.mode
+        if self._link.why_not_native and settings.xdp_mode is None:
+            self.notes = (self._link.why_not_native,)
         self.lanes = [self._lane(number, one) for number, one in enumerate(accepted)]
+
+    def recover(self) -> None:
+        """Locks that nobody will give back."""
+        release_stuck(self._object.memory("senders"))
 
     def close(self) -> None:
         """Detach; everything goes."""
-        self.link.close()
+        self._link.close()
         self._release()
 
     def _release(self) -> None:
@@ -111,6 +117,7 @@ class XdpTransmitter:
             udp_port=way.port,
             sources_bytes=sources_bytes,
             live_secret=self._secret,
+            watch_gaps=self._settings.watch_gaps,
         )
         for name in ("senders", "schedules"):
             self._object.resize(name, entries=count)

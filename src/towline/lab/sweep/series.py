@@ -25,9 +25,10 @@ _TYPES: Mapping[str, str] = {
     "rtt_us": "int64",
     "window_fill": "float64",
     "ring_fill": "float64",
+    "program_version": "int64",
 }
 COLUMNS: tuple[str, ...] = tuple(_TYPES)
-_TOLD = ("done_bytes", "packets_sent", "retransmissions", "rtt_us", "window_fill", "ring_fill")
+_TOLD = ("done_bytes", "packets_sent", "retransmissions", "rtt_us", "window_fill", "ring_fill", "program_version")
 
 
 class Series:
