@@ -11,6 +11,7 @@ import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
 from towline.errors import SettingsError
@@ -30,6 +31,10 @@ BLOCK_TRAILER_BYTES = 24  # a block's number and digest
 DEFAULT_PORT = 15010
 BLOCKS_PER_WINDOW = 4  # a block takes at most this fraction of the window, or the window could not move on
 
+# A file there is all that a policy needs to be known everywhere.
+_POLICY_FILES = (Path(__file__).parent / "bpf" / "policies").glob("*.bpf.c")
+POLICIES = tuple(sorted(path.name.removesuffix(".bpf.c") for path in _POLICY_FILES))
+
 Delivery = Literal["direct", "ring"]
 LevelName = Literal["raw", "dst", "dst-src", "ethernet", "ipv6", "udp6", "udp4"]
 Datapath = Literal["ebpf", "socket"]
@@ -37,7 +42,6 @@ Transmit = Literal["live", "packet", "udp"]
 XdpMode = Literal["native", "generic"]
 Pair = tuple[Any, Any]  # (forward, backward)
 Sink = Literal["file", "memory"]
-Policy = Literal["fixed", "every", "timed", "adaptive"]
 
 
 SENDER: frozenset[Side] = frozenset({"sender"})
@@ -250,11 +254,11 @@ class Settings:
         high=(1 << 32) - 1,
         record="short_records",
     )
-    policy: Policy = _parameter(
+    policy: str = _parameter(
         "fixed",
         "when acknowledgements are due: a file of src/towline/bpf/policies",
         RECEIVER,
-        choices=get_args(Policy),
+        choices=POLICIES,
         record="policy",
     )
     swap: tuple[str, ...] = _parameter(
@@ -443,8 +447,8 @@ def _split_flags(text: str) -> tuple[str, ...]:
 def parse_swap(text: str) -> tuple[int, str]:
     """(microseconds, policy) of a text such as `500ms=every`."""
     when, equals, policy = text.partition("=")
-    if not equals or policy not in get_args(Policy):
-        raise SettingsError(f"--swap {text!r}: write TIME=POLICY, with a policy of {' or '.join(get_args(Policy))}")
+    if not equals or policy not in POLICIES:
+        raise SettingsError(f"--swap {text!r}: write TIME=POLICY, with a policy of {' or '.join(POLICIES)}")
     return parse_duration(when), policy
 
 

@@ -40,6 +40,7 @@ app.command(receive, usage="towline receive --interface IF --insecure [OPTIONS]"
 app.command(demo, usage="towline demo [FILE]")
 # By name: a sender does not wait until all of the laboratory is imported.
 app.command("towline.cli.kernel:kernel", name="kernel", help="See and replace the programs of transfers that run.")
+app.command("towline.cli.top:top", name="top", help="Watch the sessions of all transfers that run here.")
 app.command("towline.cli.lab:lab", name="lab", help="Transfers and experiments in a laboratory on this machine.")
 
 
