@@ -112,6 +112,15 @@ class Swapper:
             effect_s=effect_s,
         )
 
+    @property
+    def running_version(self) -> int:
+        """Of the program that is in place."""
+        return self.version_of(self._running())
+
+    def version_of(self, program: Program) -> int:
+        """Of one that `load` has returned."""
+        return self._versions[program.number]
+
     def close(self) -> None:
         """Let go of what was parked; what is in place stays."""
         self._stack.close()

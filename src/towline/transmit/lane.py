@@ -117,7 +117,11 @@ def rtt_percentile_us(histograms: NDArray[np.uint32], percent: float) -> int | N
     total = histograms.sum()
     if not total:
         return None
-    bucket = int(np.searchsorted(np.cumsum(histograms), total * percent / 100))
+    return bucket_middle(int(np.searchsorted(np.cumsum(histograms), total * percent / 100)))
+
+
+def bucket_middle(bucket: int) -> int:
+    """What a sample in a bucket of histogram.h was, in the middle."""
     if bucket < 8:
         return bucket
     octave, step = bucket // 8 + 2, bucket % 8

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a swap costs: `python -m benchmarks.swaps`, as root. One long transfer, thousands of swaps, distributions.
+
+Measured of each swap: from the command to its effect (the link update to the first packet of a session that the new
+program took, as user space sees it), and the gap (between the last packet that the old program took and the first that
+the new one did, as the programs see it). What a gap means is shown by all the others: a sender pauses between bursts, too.
+A moment that is chosen at random falls into a gap in proportion to its length.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from towline.bpf import FOLDER, POLICIES
+from towline.errors import RunError
+from towline.lab.children import Message, children, towline_command
+from towline.lab.environments import veth
+from towline.quantities import parse_size
+from towline.running.places import place_called
+from towline.running.swap import Swapper
+from towline.transfer import events
+from towline.transmit.lane import bucket_middle
+
+Side = Literal["receiver", "sender"]
+COUNT = 10_000
+SIZE_BYTES = 100 << 30
+PAUSE_S = 0.002  # between swaps, on average
+READY_S = 60.0
+PERCENTILES = (50, 90, 99, 99.9, 100)
+# What takes turns. A sender has no policies: the same program by other flags.
+POLICY_FILES = [POLICIES / f"{name}.bpf.c" for name in ("fixed", "timed", "adaptive")]
+PROGRAMS: dict[Side, list[tuple[Path, tuple[str, ...]]]] = {
+    "receiver": [(path, ()) for path in POLICY_FILES],
+    "sender": [(FOLDER / "sender.bpf.c", (flag,)) for flag in ("-O2", "-O1", "-Os")],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swaps:
+    """Of one side, in microseconds: `effect` and `gap` for each swap; `other_gaps`: 1 to 100 % of a random moment's."""
+
+    side: Side
+    replace_us: NDArray[np.float64]
+    effect_us: NDArray[np.float64]
+    gap_us: NDArray[np.float64]
+    other_gaps_us: NDArray[np.float64]
+    records: dict[str, dict[str, Any]]  # of both sides
+
+
+def measure(side: Side, count: int = COUNT, size_bytes: int = SIZE_BYTES, seed: int = 0) -> Swaps:
+    """Swap in one transfer; it goes on until all is sent, verified. RunError where a side failed, or was too fast."""
+    chance = random.Random(seed)
+    with ExitStack() as stack:
+        path = stack.enter_context(veth.veth(lanes=1, mtu=1500))
+        family = stack.enter_context(children())
+        seen = _Seen()
+        how = ["--insecure", "--json", "--watch-gaps"]
+        where = f"--interface={path.receiver.interface}"
+        family.start("receiver", path.receiver.command(*towline_command("receive", where, "--sink=memory", *how)))
+        family.wait_until(lambda: seen.ready or family.all_ended(), READY_S, seen.note)
+        size = f"--size={size_bytes}"
+        family.start("sender", path.sender.command(*towline_command("send", path.target, size, *how)))
+        family.wait_until(lambda: seen.flows or family.all_ended(), READY_S, seen.note)
+        end = path.receiver if side == "receiver" else path.sender
+        place = place_called(f"{end.namespace}/{end.interface}", side)
+        with Swapper(place) as swapper:
+            programs = [swapper.load(source, flags=flags) for source, flags in PROGRAMS[side]]
+            gaps = programs[0].memory("gaps", "gaps")[0]
+            figures: list[tuple[float, float, float]] = []
+            for _ in range(count):
+                before = swapper.running_version
+                new = chance.choice([one for one in programs if swapper.version_of(one) != before])
+                swapped = swapper.put(new)
+                if swapped.effect_s is None:
+                    break  # the transfer is over
+                figures.append((swapped.replace_s * 1e6, swapped.effect_s * 1e6, float(gaps["around_ns"]) / 1e3))
+                family.wait_until(lambda: False, chance.expovariate(1 / PAUSE_S), seen.note)
+            histogram = gaps["histogram"].astype(np.float64)
+        family.wait_until(family.all_ended, None, seen.note)
+        for child in family.failed():
+            raise child.error()
+    if len(figures) < count:
+        raise RunError("bench", f"the transfer was over after {len(figures)} of {count} swaps: send more with --size")
+    replace, effect, gap = np.array(figures).T
+    return Swaps(
+        side=side,
+        replace_us=replace,
+        effect_us=effect,
+        gap_us=gap,
+        other_gaps_us=_random_moments(histogram),
+        records=seen.records,
+    )
+
+
+class _Seen:
+    def __init__(self) -> None:
+        self.ready = self.flows = False
+        self.records: dict[str, dict[str, Any]] = {}
+
+    def note(self, child: Any, event: Message) -> None:
+        match event:
+            case events.Ready():
+                self.ready = True
+            case events.Progress() if child.side == "sender" and event.done_bytes:
+                self.flows = True
+            case events.Finished():
+                self.records[child.side] = event.record
+            case _:
+                pass
+
+
+def _random_moments(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The gaps (microseconds) that 1 to 100 % of all moments do not exceed, from counts by bucket of nanoseconds."""
+    middles = np.array([bucket_middle(number) for number in range(len(histogram))], np.float64)
+    weights = np.cumsum(histogram * middles)
+    wanted = np.arange(1, 101) / 100 * weights[-1]
+    found: NDArray[np.float64] = middles[np.searchsorted(weights, wanted)] / 1e3
+    return found
+
+
+def table(found: Sequence[Swaps]) -> str:
+    """Percentiles as lines of text."""
+    lines = []
+    for one in found:
+        lines.append(f"{len(one.gap_us):,} swaps of the {one.side}'s program, microseconds at {PERCENTILES} %:")
+        rows = (
+            ("link update", one.replace_us),
+            ("command to effect", one.effect_us),
+            ("gap around a swap", one.gap_us),
+            ("gap at any moment", one.other_gaps_us),
+        )
+        for name, values in rows:
+            said = "  ".join(f"{number:9,.1f}" for number in np.percentile(values, PERCENTILES))
+            lines.append(f"  {name:<18}{said}")
+        sender, receiver = one.records["sender"], one.records["receiver"]
+        lines.append(
+            f"  {sender['packets']:,} packets, {sender['retransmissions']} sent again, {receiver['duplicates']} came"
+            f" twice, {sender['goodput_gbps']:.1f} Gbit/s, verified"
+        )
+    return "\n".join(lines)
+
+
+def draw(found: Sequence[Swaps], path: Path) -> None:
+    """The distributions as curves, a panel for each side."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    for axes, one in zip(figure.subplots(1, len(found), squeeze=False)[0], found, strict=True):
+        for name, values in (
+            ("gap around a swap", one.gap_us),
+            ("gap at any moment", one.other_gaps_us),
+            ("command to effect", one.effect_us),
+        ):
+            ordered = np.sort(values)
+            axes.step(ordered, np.arange(1, len(ordered) + 1) / len(ordered) * 100, where="post", label=name)
+        axes.set_xscale("log")
+        axes.set_xlabel("microseconds")
+        axes.set_title(f"{len(one.gap_us):,} swaps of the {one.side}'s program", fontsize=10)
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("share of swaps, or of moments (%)")
+    figure.axes[0].legend(frameon=False, fontsize=8)
+    figure.savefig(path)
+
+
+def main() -> int:
+    """Measure both sides, print, and draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=COUNT, help="swaps of each side's program")
+    parser.add_argument("--size", type=parse_size, default=SIZE_BYTES, help="of the file: it has to last for all swaps")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--svg", type=Path, help="draw the distributions")
+    said = parser.parse_args()
+    sides: tuple[Side, ...] = ("receiver", "sender")
+    found = [measure(side, said.count, said.size, said.seed) for side in sides]
+    print(table(found))
+    if said.svg:
+        draw(found, said.svg)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
