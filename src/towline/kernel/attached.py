@@ -96,10 +96,12 @@ class Program:
 class Attached:
     """An XDP link, by its number, whoever made it."""
 
-    def __init__(self, number: int) -> None:
-        """Raises FileNotFoundError where it is gone, PermissionsError."""
+    def __init__(self, number: int, fd: int | None = None) -> None:
+        """`fd`: a descriptor of it, which becomes this object's. Raises FileNotFoundError where it is gone,
+        PermissionsError.
+        """
         self.number = number
-        self.fd = open_link(number)
+        self.fd = open_link(number) if fd is None else fd
 
     @property
     def program_number(self) -> int:

@@ -9,7 +9,7 @@ import socket
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pyroute2 import IPRoute, NetlinkError
 from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
@@ -19,9 +19,10 @@ from pyroute2.netlink.generic import GenericNetlinkSocket
 from towline.errors import SettingsError
 from towline.kernel.libbpf import ProgramInfo, library
 
-__all__ = ["Interface", "interface", "name_of", "xdp_features", "xdp_holder"]
+__all__ = ["Interface", "interface", "name_of", "xdp_features", "xdp_holder", "xdp_mode"]
 
 _IFF_UP = 1
+_XDP_ATTACHED_SKB = 2  # <linux/if_link.h>
 # enum netdev_xdp_act of <linux/netdev.h>, in the order of its bits
 _XDP_FEATURES = ("basic", "redirect", "ndo-xmit", "xsk-zerocopy", "hw-offload", "rx-sg", "ndo-xmit-sg")
 _NETDEV_FAMILY, _NETDEV_CMD_DEV_GET = "netdev", 1
@@ -112,6 +113,13 @@ def xdp_features(ifindex: int) -> frozenset[str] | None:
         answer = netlink.nlm_request(request, msg_type=netlink.prid, msg_flags=1)[0]
     bits = answer.get_attr("NETDEV_A_DEV_XDP_FEATURES") or 0
     return frozenset(name for i, name in enumerate(_XDP_FEATURES) if bits >> i & 1)
+
+
+def xdp_mode(ifindex: int) -> Literal["native", "generic"]:
+    """How the program runs that is on an interface."""
+    with IPRoute() as route:
+        xdp = route.get_links(ifindex)[0].get_attr("IFLA_XDP")
+    return "generic" if xdp and xdp.get_attr("IFLA_XDP_ATTACHED") == _XDP_ATTACHED_SKB else "native"
 
 
 def xdp_holder(ifindex: int) -> str | None:

@@ -54,7 +54,11 @@ def open_link(number: int) -> int:
 
 def open_map(number: int) -> Map:
     """A map, to be closed. Raises FileNotFoundError where it is gone, PermissionsError."""
-    fd = _opened(library().bpf_map_get_fd_by_id(number), f"opening map {number}")
+    return describe_map(_opened(library().bpf_map_get_fd_by_id(number), f"opening map {number}"))
+
+
+def describe_map(fd: int) -> Map:
+    """A map by its descriptor, which becomes the map's own."""
     info = MapInfo()
     _ask(fd, info)
     return Map(

@@ -16,9 +16,11 @@ PROGRAM_VERSION = "program_version"
 _WHERE_INSTEAD = "what a policy remembers belongs in its words, r->policy"
 
 
-def prepare(running: Program, source: Path, version: int, *, flags: Sequence[str] = ()) -> Object:
-    """An object, to be closed, whose program of the same name as the running one is loaded, on its maps and with its
-    constants, but for the version.
+def prepare(
+    running: Program, source: Path, version: int, *, flags: Sequence[str] = (), others: Sequence[str] = ()
+) -> Object:
+    """An object, to be closed, whose program of the same name as the running one is loaded (and `others` of it), on its
+    maps and with its constants, but for the version.
 
     Raises CompileError, LoadError (the source's line in it) and LayoutError, and then nothing has changed.
     """
@@ -34,7 +36,7 @@ def prepare(running: Program, source: Path, version: int, *, flags: Sequence[str
             name: value for name, value in running.constants().items() if name in theirs and name != PROGRAM_VERSION
         }
         new.set_constants(**constants, **{PROGRAM_VERSION: version})
-        new.keep(running.name)
+        new.keep(running.name, *others)
         for name in new.map_names():
             if name != ".rodata" and (shared := running.map(name)):
                 new.reuse(name, shared.fd)
