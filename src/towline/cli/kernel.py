@@ -15,6 +15,7 @@ from rich.text import Text
 
 from towline.cli.options import FLAG
 from towline.cli.screen import print_json, print_table, printable
+from towline.delivery.pins import abandoned
 from towline.errors import FileError, TowlineError
 from towline.kernel.attached import Program
 from towline.kernel.figures import figures
@@ -200,6 +201,9 @@ def clean(*, json: Json = False) -> int:
         Print JSON on stdout, and nothing else.
     """
     gone = [str(path) for path in forget_ended()]
+    for pins in abandoned():
+        pins.remove_all()
+        gone.append(str(pins.folder))
     if json:
         print_json(gone)
     else:

@@ -27,6 +27,7 @@ def receive(
     insecure: Annotated[bool, FLAG] = False,
     keep: Annotated[bool, FLAG] = False,
     overwrite: Annotated[bool, FLAG] = False,
+    persist: Annotated[bool, FLAG] = False,
     json: Annotated[bool, FLAG] = False,
     options: Annotated[ReceiverOptions, Parameter(name="*")] = ReceiverOptions(),  # noqa: B008 (it is frozen)
 ) -> int:
@@ -53,6 +54,9 @@ def receive(
         Go on listening after the first transfer.
     overwrite
         Replace a file that is there already.
+    persist
+        Pin program and memory: where this process is killed, the kernel goes on receiving and acknowledging what fits
+        the window, and the same command, given again, takes over. `towline kernel clean` removes what is pinned.
     json
         Print one line of JSON for each event on stdout, and nothing else.
     """
@@ -60,8 +64,10 @@ def receive(
         raise SettingsError(INSECURE)
     settings = options.settings()
     if json:
-        transfer.receive(interface, output, settings, keep=keep, overwrite=overwrite, on_event=print_json)
+        transfer.receive(
+            interface, output, settings, keep=keep, overwrite=overwrite, on_event=print_json, persist=persist
+        )
         return 0
     with Screen(receiving=True) as screen:
-        transfer.receive(interface, output, settings, keep=keep, overwrite=overwrite, on_event=screen)
+        serve(on_event=screen)
     return 0

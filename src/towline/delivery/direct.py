@@ -18,9 +18,17 @@ class DirectDelivery(SharedState):
     """The slots are the kernel's; nothing is copied."""
 
     def __init__(
-        self, state: Any, slot: int, want_fd: int, terms: Terms, first_index: int, memory: NDArray[np.uint8]
+        self,
+        state: Any,
+        slot: int,
+        want_fd: int,
+        terms: Terms,
+        first_index: int,
+        memory: NDArray[np.uint8],
+        *,
+        resumed: bool = False,
     ) -> None:
-        super().__init__(state, slot, want_fd, terms, first_index)
+        super().__init__(state, slot, want_fd, terms, first_index, resumed=resumed)
         self.slots = Slots(memory, window=terms.window, payload_size=terms.payload_size)
 
     def collect(self) -> bool:

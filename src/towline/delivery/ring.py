@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from towline.delivery.shared import SharedState
 from towline.kernel.memory import Map, Ring
@@ -27,12 +28,15 @@ class RingDelivery(SharedState):
         want_fd: int,
         terms: Terms,
         first_index: int,
+        memory: NDArray[np.uint8],
         ring: Map,
         record: np.dtype[Any],
         delay_us: int,
+        *,
+        resumed: bool = False,
     ) -> None:
-        super().__init__(state, slot, want_fd, terms, first_index)
-        memory = np.zeros(terms.window * terms.payload_size, np.uint8)
+        """`memory`: the slots'; where it outlives this process, so does what was copied into it."""
+        super().__init__(state, slot, want_fd, terms, first_index, resumed=resumed)
         self.slots = Slots(memory, window=terms.window, payload_size=terms.payload_size)
         self._rows = self.slots.rows()
         self._ring = Ring(ring, record)
@@ -40,6 +44,17 @@ class RingDelivery(SharedState):
         self._arrived = np.zeros(terms.window, np.bool_)  # by slot: in the ring at least once since it was drained
         self._short = np.zeros(terms.window, np.bool_)  # by slot: its content is of no use
         self._front = first_index
+        if resumed:
+            self._resume()
+
+    def _resume(self) -> None:
+        """What was placed and is not in the ring any more has been copied: the ring moves on only behind the copy."""
+        placed = self.placed_indices()  # before the ring is looked at: XDP submits a record before it marks
+        waiting, _ = self._ring.batch(self._ring.size_bytes)
+        self._arrived[placed % self._window] = True
+        self._arrived[unwrap_all(waiting["index"], self._drained) % self._window] = False
+        self._short[self.wanted_bits() % self._window] = True
+        self._front += run_length(self._arrived, self._front, self._window)
 
     @staticmethod
     def record_dtype(head: np.dtype[Any], record_bytes: int) -> np.dtype[Any]:

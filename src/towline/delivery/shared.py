@@ -23,14 +23,17 @@ COUNTERS = (
 class SharedState:
     """`state`: one struct receiver_state, mapped. Every word has one writer; this side writes `drained` only."""
 
-    def __init__(self, state: Any, slot: int, want_fd: int, terms: Terms, first_index: int) -> None:
+    def __init__(
+        self, state: Any, slot: int, want_fd: int, terms: Terms, first_index: int, *, resumed: bool = False
+    ) -> None:
+        """`resumed`: another process has begun; `first_index` is then what it has drained."""
         self._state = state
         self._slot = slot
         self._want_fd = want_fd
         self._window = terms.window
         self._drained = self._ready = self._highest = first_index
         self._advertised = first_index + terms.window
-        self._may_want = False
+        self._may_want = resumed
 
     @property
     def placed(self) -> int:
@@ -66,6 +69,15 @@ class SharedState:
         for number in np.unique(indices >> 6).tolist():
             bits = np.bitwise_or.reduce(np.uint64(1) << (indices[indices >> 6 == number] & 63).astype(np.uint64))
             run_syscall(self._want_fd, _WANT.pack(self._slot, number % words, int(bits)))
+
+    def placed_indices(self) -> Indices:
+        """Every index in the window that XDP says has arrived, ascending."""
+        low, high = self._drained, min(self._drained + self._window, self.highest)
+        bitmap = self._state["arrived"]
+        found = set_bits(bitmap[word_numbers(low, high) % len(bitmap)], low, high)
+        cursor = unwrap(int(self._state["cursor"]), self._drained)  # behind the bits, which are cleared as it passes
+        below = np.arange(low, max(low, min(cursor, high)))
+        return np.concatenate((below, found[found >= cursor]))
 
     def wanted_bits(self) -> Indices:
         """The indices in the window whose wanted bit is set."""

@@ -3,19 +3,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
 
 from towline.bpf import INCLUDE, POLICIES
 from towline.delivery import Delivery, Origin
 from towline.delivery.direct import DirectDelivery
+from towline.delivery.pins import Pins
 from towline.delivery.ring import RingDelivery
 from towline.delivery.session import new_session
-from towline.errors import UnsupportedError
+from towline.errors import MalformedError, UnsupportedError
 from towline.framing import Level, Numbers, write_frame
-from towline.kernel.link import Interface
+from towline.kernel.attached import Attached
+from towline.kernel.libbpf import MapKind
+from towline.kernel.link import Interface, xdp_mode
 from towline.kernel.memory import Map
+from towline.kernel.objects import open_map
 from towline.kernel.program import Link, Object, attach, compile_program
 from towline.kernel.stuck import release_stuck
+from towline.kernel.successor import PROGRAM_VERSION, prepare
 from towline.protocol.opening import Terms
 from towline.settings import Settings
 from towline.slots import memory_bytes
@@ -29,42 +39,43 @@ class XdpReceiver:
     """Loaded and attached; sessions are opened and closed on it. Its capacity is fixed when it is loaded."""
 
     def __init__(
-        self, interface: Interface, levels: Sequence[Level], numbers: Numbers, port: int, settings: Settings
+        self,
+        interface: Interface,
+        levels: Sequence[Level],
+        numbers: Numbers,
+        port: int,
+        settings: Settings,
+        pins: Pins | None = None,
     ) -> None:
-        """`port`: the UDP port that packets come to. Raises UnsupportedError where the hook is not to be had."""
+        """`port`: the UDP port that packets come to. `pins`: where the program is kept for a successor, or found as a
+        predecessor has left it. Raises UnsupportedError where the hook is not to be had.
+        """
         largest_payload = max(level.largest_payload_bytes(interface.mtu) for level in levels)
         self._interface = interface
         self._numbers = numbers
         self._settings = settings
         self._slots_bytes = memory_bytes(settings.window_most, largest_payload)
         record_bytes = -(-(_RECORD_HEADER_BYTES + largest_payload) // 8) * 8
-        self._object = Object(
-            compile_program(SOURCES / f"{settings.policy}.bpf.c", flags=(INCLUDE, *settings.clang_flags_receiver))
-        )
-        self._object.set_constants(
-            levels=sum(1 << level.number for level in levels),
-            ethertype=numbers.ethertype,
-            next_header=numbers.next_header,
-            udp_port=port,
-            slots_bytes=self._slots_bytes,
-            record_bytes=record_bytes,
-            spin_ns=settings.spin_ns,
-            watch_gaps=settings.watch_gaps,
-        )
-        with (
-            Map.create_array("towline_slots", self._slots_bytes) as slots,
-            Map.create_ring("towline_records", settings.ring_size) as records,
-        ):
-            self._object.inner("slots", slots.fd)
-            self._object.inner("records", records.fd)
-            self._object.load()
+        self._pins = pins
+        constants = {
+            "levels": sum(1 << level.number for level in levels),
+            "ethertype": numbers.ethertype,
+            "next_header": numbers.next_header,
+            "udp_port": port,
+            "slots_bytes": self._slots_bytes,
+            "record_bytes": record_bytes,
+            "spin_ns": settings.spin_ns,
+            "watch_gaps": settings.watch_gaps,
+        }
+        predecessor = pins.link(interface.index) if pins else None
+        self._object = self._loaded(constants) if predecessor is None else self._succeeding(predecessor, constants)
         self._want = self._object.program("want")
         self._states = self._object.memory("receivers")
         self._record = RingDelivery.record_dtype(self._object.dtype("record"), record_bytes)
         self._open: dict[int, tuple[int, Map]] = {}
         try:
             self.program: int | None = self._object.program("receiver")
-            self._link = attach(self.program, interface.index, settings.xdp_mode or "auto")
+            self._link = self._attached(predecessor, self.program)
         except BaseException:
             self._object.close()
             raise
@@ -72,6 +83,58 @@ class XdpReceiver:
         self.xdp_mode: str | None = self._link.mode
         slower = self._link.why_not_native if settings.xdp_mode is None else None
         self.notes: tuple[str, ...] = (slower,) if slower else ()
+
+    def _loaded(self, constants: dict[str, int]) -> Object:
+        settings = self._settings
+        new = Object(self._compiled())
+        new.set_constants(**constants)
+        with (
+            Map.create_array("towline_slots", self._slots_bytes) as slots,
+            Map.create_ring("towline_records", settings.ring_size) as records,
+        ):
+            new.inner("slots", slots.fd)
+            new.inner("records", records.fd)
+            new.load()
+        return new
+
+    def _succeeding(self, predecessor: Attached, constants: dict[str, int]) -> Object:
+        """On the predecessor's maps. Raises UnsupportedError where it was started with other settings."""
+        with predecessor.program() as running:
+            for name, value in constants.items():
+                if running.constant(name) != value:
+                    raise UnsupportedError(
+                        "taking over what is pinned",
+                        f"the settings that it was started with ({name} was {running.constant(name)} and is {value});"
+                        " or remove it with `towline kernel clean`",
+                    )
+            return prepare(
+                running, self._source(), running.constant(PROGRAM_VERSION) + 1, flags=self._flags(), others=("want",)
+            )
+
+    def _attached(self, predecessor: Attached | None, program: int) -> Link:
+        interface = self._interface
+        if predecessor is not None:
+            with predecessor:
+                predecessor.replace(program)
+                return Link(
+                    os.dup(predecessor.fd),
+                    ifindex=interface.index,
+                    mode=xdp_mode(interface.index),
+                    why_not_native=None,
+                )
+        link = attach(program, interface.index, self._settings.xdp_mode or "auto")
+        if self._pins:
+            self._pins.keep_link(link.fd)
+        return link
+
+    def _source(self) -> Path:
+        return SOURCES / f"{self._settings.policy}.bpf.c"
+
+    def _flags(self) -> tuple[str, ...]:
+        return (INCLUDE, *self._settings.clang_flags_receiver)
+
+    def _compiled(self) -> Path:
+        return compile_program(self._source(), flags=self._flags())
 
     def open(self, terms: Terms, origin: Origin, first_index: int, rtt_us: int) -> tuple[int, Delivery]:
         """A session with its memory, from here on served by XDP.
@@ -109,8 +172,9 @@ class XdpReceiver:
         """XDP leaves the session's packets to a socket from here on; its memory goes."""
         slot, memory = self._open.pop(session)
         self._states[slot]["session"] = 0
-        holder = "records" if self._settings.delivery == "ring" else "slots"
-        self._object.map(holder).delete(slot.to_bytes(4, "little"))
+        for name in ("slots", "records"):
+            with suppress(FileNotFoundError):
+                self._object.map(name).delete(slot.to_bytes(4, "little"))
         memory.close()
 
     def recover(self) -> None:
@@ -120,22 +184,66 @@ class XdpReceiver:
             self._states[slot]["pending"] = self._states[slot]["told_full"] = 0
 
     def close(self) -> None:
-        """Detach; everything goes."""
+        """Detach; everything goes, pinned or not."""
         for session in list(self._open):
             self.close_session(session)
+        if self._pins:
+            self._pins.remove_all()
         self._link.close()
         self._object.close()
 
+    def resume(self, session: int, terms: Terms, drained: int) -> Delivery:
+        """A session that a predecessor has opened, from `drained` on. Raises MalformedError where it is not as said."""
+        slot = session & 0xFFFF
+        state = self._states[slot] if slot < len(self._states) else None
+        said = (session, terms.payload_size, terms.window, terms.ack_every, DELIVERIES.index(terms.delivery))
+        names = ("session", "payload_size", "window", "ack_every", "delivery")
+        if state is None or tuple(int(state[name]) for name in names) != said:
+            raise MalformedError("pinned facts of a session that is not there, or is another one")
+        payload = self._inner("slots", slot)
+        records = self._inner("records", slot) if terms.delivery == "ring" else None
+        if payload is None or payload.value_size != self._slots_bytes:
+            raise MalformedError("a pinned session without its memory")
+        if terms.delivery == "ring" and (records is None or records.kind != MapKind.RINGBUF):
+            raise MalformedError("a pinned session without its ring")
+        state["drained"] = drained & INDEX_MASK
+        self._open[session] = (slot, records or payload)
+        return self._made(slot, terms, drained, payload, records, resumed=True)
+
+    def forget_others(self) -> None:
+        """Sessions that a predecessor has opened, and nobody has resumed, are strangers' from here on."""
+        for slot in range(len(self._states)):
+            number = int(self._states[slot]["session"])
+            if number and number not in self._open:
+                self._states[slot]["session"] = 0
+                for name in ("slots", "records"):
+                    with suppress(FileNotFoundError):
+                        self._object.map(name).delete(slot.to_bytes(4, "little"))
+
+    def _inner(self, name: str, slot: int) -> Map | None:
+        number = self._object.map(name).get(slot.to_bytes(4, "little"))
+        return open_map(int.from_bytes(number, "little")) if number else None
+
     def _delivery(self, slot: int, terms: Terms, first_index: int) -> tuple[Delivery, Map]:
-        state = self._states[slot]
+        """A new session's maps. A ring's slots need to be one only where a successor may want to see them."""
+        payload = records = None
         if terms.delivery == "ring":
-            ring = Map.create_ring("towline_records", self._settings.ring_size)
-            self._object.map("records").insert(slot, ring.fd)
-            delay_us = self._settings.consumer_delay_us
-            return (
-                RingDelivery(state, slot, self._want, terms, first_index, ring, self._record, delay_us),
-                ring,
-            )
-        slots = Map.create_array("towline_slots", self._slots_bytes)
-        self._object.map("slots").insert(slot, slots.fd)
-        return DirectDelivery(state, slot, self._want, terms, first_index, slots.bytes()), slots
+            records = Map.create_ring("towline_records", self._settings.ring_size)
+            self._object.map("records").insert(slot, records.fd)
+        if records is None or self._pins:
+            payload = Map.create_array("towline_slots", self._slots_bytes)
+            self._object.map("slots").insert(slot, payload.fd)
+        holder = records or payload
+        assert holder is not None
+        return self._made(slot, terms, first_index, payload, records, resumed=False), holder
+
+    def _made(
+        self, slot: int, terms: Terms, first_index: int, payload: Map | None, records: Map | None, *, resumed: bool
+    ) -> Delivery:
+        shared = (self._states[slot], slot, self._want, terms, first_index)
+        if records is None:
+            assert payload is not None
+            return DirectDelivery(*shared, payload.bytes(), resumed=resumed)
+        memory = payload.bytes() if payload else np.zeros(terms.window * terms.payload_size, np.uint8)
+        delay_us = self._settings.consumer_delay_us
+        return RingDelivery(*shared, memory, records, self._record, delay_us, resumed=resumed)

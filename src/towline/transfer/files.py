@@ -162,7 +162,7 @@ class FileSink:
     def open(self, name: str, mode: int, mtime_ns: int) -> None:
         """Create the file beside its name. The name was checked: it has no slash and is not `..`."""
         self._name, self._mode, self._mtime_ns = name, mode & _PERMISSION_BITS, mtime_ns
-        part = f".{name[:40]}.towline-{_machine()}-{owner()}-{secrets.token_hex(4)}.part"
+        part = self._new_part(name)
         try:
             self._folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._sweep()
@@ -173,6 +173,35 @@ class FileSink:
             self._part = part
         except OSError as error:
             raise self._error(error) from error
+
+    @property
+    def part(self) -> str:
+        """The partial file's name in its folder; "" where there is none."""
+        return self._part
+
+    def open_again(self, part: str, name: str, mode: int, mtime_ns: int) -> None:
+        """A partial file that another process of ours has left, under a name that says that it is ours now.
+
+        Raises FileError where it is not one.
+        """
+        self._name, self._mode, self._mtime_ns = name, mode & _PERMISSION_BITS, mtime_ns
+        mine = self._new_part(name)
+        try:
+            self._folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            if "/" in part or not _PART.fullmatch(part):
+                raise FileError(self._folder / name, "was never begun under the name that was kept")
+            self._fd = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._folder_fd)
+            found = os.fstat(self._fd)
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
+                raise FileError(self._folder / part, "is not a file of ours")
+            os.rename(part, mine, src_dir_fd=self._folder_fd, dst_dir_fd=self._folder_fd)
+            self._part = mine
+        except OSError as error:
+            raise self._error(error) from error
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes of the partial file; fewer where it ends."""
+        return os.pread(self._fd, size, offset)
 
     def write(self, views: Views, offset: int) -> None:
         """Write; FileError when the disk is full."""
@@ -216,6 +245,10 @@ class FileSink:
                 os.unlink(self._part, dir_fd=self._folder_fd)
             self._part = ""
         self._close()
+
+    @staticmethod
+    def _new_part(name: str) -> str:
+        return f".{name[:40]}.towline-{_machine()}-{owner()}-{secrets.token_hex(4)}.part"
 
     def _sweep(self) -> None:
         """Remove what receivers of this machine have left here that were killed."""

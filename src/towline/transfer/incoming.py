@@ -6,6 +6,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -27,6 +28,19 @@ WINDOW_SHARE = 4  # an ACK by the process when so manieth part of the window has
 LINGER_US = 10_000_000
 WATCH_US = 10_000  # between two looks at whether the sender is alive
 NACK_RANGES_MOST = 24  # a message fits the smallest MTU
+
+
+class Keeper(Protocol):
+    """Writes down what another process needs to go on from here, each after what it tells of is true."""
+
+    def lane(self, session: int, lane: int, first_index: int) -> None:
+        """A lane has its session."""
+
+    def written(self, block: int, stream: IncomingStream, sink: Sink) -> None:
+        """A block stands in the partial file, or in the stream's head."""
+
+    def drained(self, lane: int, index: int) -> None:
+        """A lane's packets below will not be needed again."""
 
 
 class Verdict(enum.Enum):
@@ -74,8 +88,11 @@ class Incoming:
         rtt_us: int,
         now: int,
         reply: Callable[[Message], None],
+        keeper: Keeper | None = None,
     ) -> None:
-        """`peer`: whom its messages come from, None where frames name no source; `reply` answers the sender."""
+        """`peer`: whom its messages come from, None where frames name no source; `reply` answers the sender; `keeper`
+        writes down what a successor needs.
+        """
         self.peer = peer
         self.terms = terms
         self.sink = sink
@@ -87,15 +104,25 @@ class Incoming:
         self.more = False  # something has arrived that the last step did not take: step again soon
         self._expected_lanes = lanes
         self._reply = reply
+        self._keeper = keeper
         self.rtt_us = rtt_us
         self._liveness = Liveness(timeout_us=timeout_us, now=now)
         self._last_heard_us = self._watched_us = now
 
     def add(self, session: int, lane: int, first_index: int, delivery: Delivery) -> None:
         """A lane has its session."""
+        if self._keeper:
+            self._keeper.lane(session, lane, first_index)
+        self._add(session, lane, first_index, first_index, delivery)
+
+    def resume(self, session: int, lane: int, first_index: int, drained: int, delivery: Delivery) -> None:
+        """A lane that a predecessor had, from `drained` on."""
+        self._add(session, lane, first_index, drained, delivery)
+
+    def _add(self, session: int, lane: int, first_index: int, drained: int, delivery: Delivery) -> None:
         stream = Stream(block_bytes=self.terms.block_bytes, payload_size=self.terms.payload_size)
-        rules = LaneReceiver(first=first_index, stream=stream, rtt_us=self.rtt_us)
-        self.lanes[session] = IncomingLane(session, lane, first_index, delivery, rules, first_index + self.terms.window)
+        rules = LaneReceiver(first=first_index, drained=drained, stream=stream, rtt_us=self.rtt_us)
+        self.lanes[session] = IncomingLane(session, lane, first_index, delivery, rules, drained + self.terms.window)
 
     @property
     def name(self) -> str:
@@ -174,7 +201,10 @@ class Incoming:
         for span in rules.placed(delivery.ready, delivery.highest, wanted):
             verdict = self._verify(lane, span)
             if verdict is Verdict.KEPT:
-                delivery.drained(rules.verified(span))
+                drained = rules.verified(span)
+                if self._keeper:
+                    self._keeper.drained(lane.lane, drained)
+                delivery.drained(drained)
                 self._open_window(lane)
                 moved = True
             elif verdict is Verdict.WRONG and rules.is_damaged(span, delivery.highest):
@@ -190,7 +220,11 @@ class Incoming:
             number, claimed = read_trailer(gather(slots.pieces(span.first, size, TRAILER_BYTES)))
             views = slots.pieces(span.first, 0, size)
             if block_digest(number, views) == claimed:
-                return Verdict.KEPT if self.stream.offer(number, views, claimed) else Verdict.NOT_YET
+                if not self.stream.offer(number, views, claimed):
+                    return Verdict.NOT_YET
+                if self._keeper:
+                    self._keeper.written(number, self.stream, self.sink)
+                return Verdict.KEPT
         return Verdict.WRONG
 
     def _open_window(self, lane: IncomingLane) -> None:

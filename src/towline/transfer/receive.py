@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from towline.delivery import Origin
+from towline.delivery.pins import Pins
 from towline.delivery.socket import SocketDelivery
+from towline.delivery.xdp import XdpReceiver
 from towline.errors import FileError, MalformedError, SettingsError, TowlineError, UnsupportedError
 from towline.kernel.link import interface as find_interface
 from towline.protocol import closing
@@ -16,13 +18,14 @@ from towline.settings import Settings
 from towline.sockets.inbox import Letter, is_same
 from towline.sockets.port import Peer, Port
 from towline.transfer.control import Allowance, Control
-from towline.transfer.events import Failed, Finished, OnEvent, Parted, Progress, Ready
+from towline.transfer.events import Failed, Finished, Note, OnEvent, Parted, Progress, Ready
 from towline.transfer.files import FileSink, MemorySink, Sink
 from towline.transfer.incoming import Incoming, Stage
 from towline.transfer.reach import name_of, origin_of
 from towline.transfer.receivers import open_ports, open_receiver, targets_at
 from towline.transfer.record import receiver_record
 from towline.transfer.sampling import PROGRESS_US, SAMPLE_US, Ticks, receiver_sample
+from towline.transfer.successor import Keeping, resumed
 from towline.transfer.usage import Usage
 from towline.transfer.watchdog import Watchdog
 from towline.transmit.lane import now_us
@@ -39,20 +42,37 @@ STRANGERS_PER_SECOND = 10
 
 
 def receive(
-    interface: str, output: Path, settings: Settings, *, keep: bool, overwrite: bool, on_event: OnEvent
+    interface: str,
+    output: Path,
+    settings: Settings,
+    *,
+    keep: bool,
+    overwrite: bool,
+    on_event: OnEvent,
+    persist: bool = False,
 ) -> None:
     """Serve one transfer, or any number (`keep`), that come in through an interface; files go to folder `output`.
 
+    `persist`: where this process is killed, the kernel goes on receiving, and the next one takes over.
     Raises TowlineError when the transfer has failed; with `keep`, only what ends them all.
     """
+    if persist and (settings.datapath_receiver != "ebpf" or settings.sink != "file"):
+        raise SettingsError("--persist needs XDP at the receiver, and files: --datapath ebpf and --sink file")
     if settings.sink == "file" and not output.is_dir():
         raise FileError(output, "is not a folder: make it, or name another with --output")
-    _Receiving(interface, output, settings, keep, overwrite, on_event).run()
+    _Receiving(interface, output, settings, keep, overwrite, on_event, persist).run()
 
 
 class _Receiving:
     def __init__(
-        self, interface: str, output: Path, settings: Settings, keep: bool, overwrite: bool, on_event: OnEvent
+        self,
+        interface: str,
+        output: Path,
+        settings: Settings,
+        keep: bool,
+        overwrite: bool,
+        on_event: OnEvent,
+        persist: bool,
     ) -> None:
         self._link = find_interface(interface)
         self._output = output
@@ -60,23 +80,28 @@ class _Receiving:
         self._keep = keep
         self._overwrite = overwrite
         self._on_event = on_event
+        self._pins = Pins.of(self._link) if persist else None
         self._usage = Usage()
         self._door = Door()
         self._strangers = Allowance(STRANGERS_PER_SECOND)
         self._incoming: dict[tuple[Peer, int], Incoming] = {}  # by whom to answer and transfer number
         self._by_session: dict[int, Incoming] = {}
+        self._kept: dict[tuple[Peer, int], Keeping] = {}
         self._served = False
         self._samples, self._progress = Ticks(SAMPLE_US), Ticks(PROGRESS_US)
         self._moved_us = 0
 
     def run(self) -> None:
         """Until the transfer is over, or for ever."""
+        if self._pins:
+            self._pins.claim()
         ports, notes = open_ports(self._link, self._settings)
         self._control = Control(ports)
         try:
-            self._receiver = open_receiver(self._link, self._control, self._settings, notes)
+            self._receiver = open_receiver(self._link, self._control, self._settings, notes, self._pins)
             self._watchdog = Watchdog(self._receiver, "receiver", self._on_event, now_us())
             try:
+                self._take_over()
                 self._serve(ports)
             except BaseException as error:
                 for incoming in self._incoming.values():
@@ -88,6 +113,26 @@ class _Receiving:
                 self._receiver.close()
         finally:
             self._control.close()
+
+    def _take_over(self) -> None:
+        """Go on with what a predecessor has left."""
+        if self._pins is None:
+            return
+        assert isinstance(self._receiver, XdpReceiver)
+        left = resumed(
+            self._pins,
+            self._receiver,
+            self._control,
+            self._output,
+            self._settings,
+            overwrite=self._overwrite,
+            on_problem=lambda text: self._on_event(Note(text=text)),
+        )
+        for facts, incoming, keeping in left:
+            key = facts.reply_to, facts.transfer
+            self._incoming[key], self._kept[key] = incoming, keeping
+            self._by_session |= dict.fromkeys(incoming.lanes, incoming)
+            self._on_event(Note(text=f"going on with {incoming.name}: {incoming.progress()}"))
 
     def _serve(self, ports: list[Port]) -> None:
         self._on_event(
@@ -205,15 +250,21 @@ class _Receiving:
         if self._settings.sink == "file":
             sink = FileSink(self._output, overwrite=self._overwrite)
         self._usage = Usage()
+        rtt_us, keeper = handshake_rtt_us(hello, now_us()), None
+        if self._pins:
+            transfer, lanes = hello.fields["transfer"], hello.fields["lanes"]
+            keeper = Keeping.of(self._pins, origin, transfer, lanes, terms, rtt_us)
+            self._kept[origin.reply_to, transfer] = keeper
         return Incoming(
             peer=origin.peer,
             lanes=hello.fields["lanes"],
             terms=terms,
             sink=sink,
             timeout_us=self._settings.timeout_s * 1_000_000,
-            rtt_us=handshake_rtt_us(hello, now_us()),
+            rtt_us=rtt_us,
             now=now_us(),
             reply=lambda message: self._control.send(origin.port, message, origin.reply_to),
+            keeper=keeper,
         )
 
     def _open(self, incoming: Incoming, lane: int, origin: Origin) -> int:
@@ -235,6 +286,8 @@ class _Receiving:
         for session in incoming.lanes:
             self._receiver.close_session(session)
             del self._by_session[session]
+        if keeping := self._kept.pop(key, None):
+            keeping.end()
         del self._incoming[key]
         self._served = True
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import socket
 
 from towline.delivery import Delivery, Origin, Receiver
+from towline.delivery.pins import Pins
 from towline.delivery.socket import SocketReceiver
 from towline.delivery.xdp import XdpReceiver
 from towline.errors import FileError, PermissionsError, SettingsError, TowlineError, UnsupportedError
@@ -39,19 +40,21 @@ def open_ports(link: Interface, settings: Settings) -> tuple[list[Port], tuple[s
     return ports, tuple(f"level {name} is not served: {error}" for name, error in errors.items())
 
 
-def open_receiver(link: Interface, control: Control, settings: Settings, notes: tuple[str, ...]) -> Receiver:
-    """What takes the packets; `notes` is what is to be told before its own."""
+def open_receiver(
+    link: Interface, control: Control, settings: Settings, notes: tuple[str, ...], pins: Pins | None = None
+) -> Receiver:
+    """What takes the packets; `notes` is what is to be told before its own. With `pins` it is an XdpReceiver."""
     if settings.datapath_receiver == "ebpf":
         levels = [inbox.port.level for inbox in control.inboxes]
         try:
-            receiver = XdpReceiver(link, levels, numbers_of(settings), settings.port, settings)
+            receiver = XdpReceiver(link, levels, numbers_of(settings), settings.port, settings, pins)
         except REFUSALS as error:
-            if settings.clang_flags_receiver or settings.xdp_mode or _insists(settings):
+            if settings.clang_flags_receiver or settings.xdp_mode or pins or _insists(settings):
                 raise
             notes = (*notes, f"no eBPF: {error}")
         else:
             receiver.notes = (*notes, *receiver.notes)
-            if _insists(settings):
+            if pins or _insists(settings):
                 return receiver
             return XdpOrSockets(receiver, SocketReceiver(control.inbox_of), link)
     return SocketReceiver(control.inbox_of, notes=notes)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from towline.errors import IntegrityError, MalformedError
 from towline.protocol.receiver import packets_per_block
 from towline.slots import gather, scatter
-from towline.transfer.digest import StreamDigest
-from towline.transfer.files import Sink, Source
+from towline.transfer.digest import StreamDigest, block_digest
+from towline.transfer.files import FileSink, Sink, Source
 
 ENTRY_PREFIX_BYTES = 4
 ENTRY_MOST_BYTES = 64 << 10
@@ -106,10 +106,50 @@ class IncomingStream:
         self._sink = sink
         self._block_bytes = block_bytes
         self._head = b""
+        self._head_bytes = 0
         self._head_blocks = 0
+        self._resumed: set[int] = set()  # blocks that a predecessor has written: they may come once more
         self.entry: Entry | None = None
         self.digest = StreamDigest()
         self.file_bytes_written = 0
+
+    @property
+    def head(self) -> bytes:
+        """What stands before the file's bytes, as far as it has come."""
+        return self._head[: self._head_bytes] if self.entry else self._head
+
+    def resume(self, head: bytes, written: list[int], sink: FileSink, part: str) -> None:
+        """As a predecessor has left it: `written` blocks stand in `head` and in the partial file.
+
+        They are read again, because the stream's digest covers them. Raises MalformedError, FileError.
+        """
+        self._head = head[: ENTRY_PREFIX_BYTES + ENTRY_MOST_BYTES + self._block_bytes]
+        if len(head) >= ENTRY_PREFIX_BYTES:
+            self._head_bytes = ENTRY_PREFIX_BYTES + int.from_bytes(head[:ENTRY_PREFIX_BYTES], "big")
+            if self._head_bytes <= min(len(head), ENTRY_PREFIX_BYTES + ENTRY_MOST_BYTES):
+                entry = decode_entry_untrusted(head[ENTRY_PREFIX_BYTES : self._head_bytes])
+                sink.open_again(part, entry.name, entry.mode, entry.mtime_ns)
+                self.entry = entry
+        self._head_blocks = len(written)  # matters only as long as there is no entry
+        for number in written:
+            self._read_again(number, sink)
+        self._resumed = set(written)
+
+    def _read_again(self, number: int, sink: FileSink) -> None:
+        start, end = number * self._block_bytes, (number + 1) * self._block_bytes
+        head_bytes = len(self._head) if self.entry is None else self._head_bytes
+        total = head_bytes + (self.entry.size_bytes if self.entry else 0)
+        end = min(end, total)
+        if start >= end:
+            raise MalformedError(f"block {number} was marked, and is beyond the end")
+        content = self._head[start : min(end, head_bytes)]
+        file_bytes = end - max(start, head_bytes)
+        if file_bytes > 0:
+            content += sink.read(max(start, head_bytes) - head_bytes, file_bytes)
+            self.file_bytes_written += file_bytes
+        if len(content) != end - start:
+            raise MalformedError(f"block {number} was marked, and is not in the partial file")
+        self.digest.add(number, block_digest(number, [np.frombuffer(content, np.uint8)]))
 
     def offer(self, number: int, views: list[NDArray[np.uint8]], digest: bytes) -> bool:
         """A verified block. False: not yet, the file's entry must come before it.
@@ -117,6 +157,9 @@ class IncomingStream:
         Raises IntegrityError for a block that was there before or lies beyond the end, MalformedError for a bad entry.
         """
         if self.digest.has(number):
+            if number in self._resumed:
+                self._resumed.discard(number)
+                return True  # the predecessor had written it, and could not say so any more
             raise IntegrityError(f"block {number} came twice")
         skip = 0
         if self.entry is None:

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`receive --persist`: killed in mid-transfer, the kernel goes on, and so does the next process.
+
+namespace ...a                      namespace ...b
+towline send, tl0     <---------->  towline receive --persist, tl0: kill -9, and again
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.hand import Hand, hand
+from towline.kernel import bpffs
+from towline.lab import verify
+from towline.lab.environments import veth
+
+pytestmark = pytest.mark.usefixtures("namespaces")
+
+SIZE_BYTES = 96 << 20
+SLOWLY = ("--pace", "250mbit", "--size", str(SIZE_BYTES), "--seed", "5")  # three seconds
+DEAD_S = 1.0
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """No pins before, none behind."""
+    folder = bpffs.folder() / "persist"
+    before = sorted(folder.glob("*")) if folder.is_dir() else []
+    yield
+    assert sorted(folder.glob("*")) == before
+
+
+def receive(path: veth.Path, folder: Path, *more: str) -> Hand:
+    """A receiver that may be killed."""
+    started = Hand(
+        path.receiver, "receive", "--interface", path.receiver.interface, "--output", str(folder), "--persist", *more
+    )
+    started.until(lambda event: event["event"] == "ready")
+    return started
+
+
+def kill(receiver: Hand) -> None:
+    """Without a chance to clean up."""
+    os.kill(receiver.pid, signal.SIGKILL)
+    receiver.end()
+
+
+def received_well(folder: Path) -> None:
+    """The file, and nothing else, is there."""
+    [name] = [path.name for path in folder.iterdir()]
+    assert verify.same(verify.source_chunks(SIZE_BYTES, 5), folder / name)
+
+
+@pytest.mark.parametrize("more", [(), ("--delivery", "ring")], ids=["direct", "ring"])
+def test_persist__killed_and_started_again(path: veth.Path, folder: Path, more: tuple[str, ...]) -> None:
+    receiver = receive(path, folder, *more)
+    with hand(path.sender, "send", *SLOWLY, path.target) as sender:
+        sender.until(lambda event: event["event"] == "progress" and event["done_bytes"] > SIZE_BYTES // 4)
+        kill(receiver)
+        time.sleep(DEAD_S)
+        again = receive(path, folder, *more)
+        try:
+            note = again.until(lambda event: event["event"] == "note")
+            assert "going on with" in note["text"]
+            record = sender.finished()
+            own = again.finished()
+        finally:
+            again.end()
+    received_well(folder)
+    assert record["useless_retransmissions"] == 0  # nothing that was acknowledged was sent again
+    assert own["corrupt"] == 0
+
+
+def test_persist__killed_again_and_again(path: veth.Path, folder: Path) -> None:
+    receiver = receive(path, folder)
+    with hand(path.sender, "send", *SLOWLY, path.target) as sender:
+        for share in (0.2, 0.4, 0.6):
+            wanted = share * SIZE_BYTES
+            sender.until(lambda event, wanted=wanted: event["event"] == "progress" and event["done_bytes"] > wanted)
+            kill(receiver)
+            receiver = receive(path, folder)
+        try:
+            sender.finished()
+            receiver.finished()
+        finally:
+            receiver.end()
+    received_well(folder)
+
+
+def test_persist__what_was_damaged_is_not_believed(path: veth.Path, folder: Path) -> None:
+    receiver = receive(path, folder)
+    with hand(path.sender, "send", *SLOWLY, "--timeout", "2", path.target) as sender:
+        sender.under_way()
+        kill(receiver)
+        [part] = folder.iterdir()
+        part.write_bytes(b"something else")
+        again = receive(path, folder)
+        try:
+            note = again.until(lambda event: event["event"] == "note")
+            assert "cannot go on" in note["text"]
+            assert sender.wait() != 0
+        finally:
+            again.process.send_signal(signal.SIGINT)
+            again.wait()
+            again.end()
+    assert list(folder.iterdir()) == []
+
+
+def test_clean__removes_what_is_left(path: veth.Path, folder: Path) -> None:
+    receiver = receive(path, folder)
+    kill(receiver)
+    command = [sys.executable, "-m", "towline", "kernel", "clean", "--json"]
+    gone: Any = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert any("persist" in one for one in gone)
+
+
+def test_persist__one_process_at_a_time(path: veth.Path, folder: Path) -> None:
+    receiver = receive(path, folder)
+    try:
+        with hand(
+            path.receiver, "receive", "--interface", path.receiver.interface, "--output", str(folder), "--persist"
+        ) as second:
+            assert second.wait() == 3
+            assert f"which process {receiver.pid} serves" in second.said
+    finally:
+        receiver.process.send_signal(signal.SIGINT)
+        receiver.wait()
+        receiver.end()
