@@ -200,10 +200,11 @@ def clean(*, json: Json = False) -> int:
     json
         Print JSON on stdout, and nothing else.
     """
-    gone = [str(path) for path in forget_ended()]
+    folders = forget_ended()
     for pins in abandoned():
         pins.remove_all()
-        gone.append(str(pins.folder))
+        folders.append(pins.folder)
+    gone = [f"{folder.parent.name}/{folder.name}" for folder in folders]
     if json:
         print_json(gone)
     else:

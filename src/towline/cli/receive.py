@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,10 +64,9 @@ def receive(
     if not insecure:
         raise SettingsError(INSECURE)
     settings = options.settings()
+    serve = partial(transfer.receive, interface, output, settings, keep=keep, overwrite=overwrite, persist=persist)
     if json:
-        transfer.receive(
-            interface, output, settings, keep=keep, overwrite=overwrite, on_event=print_json, persist=persist
-        )
+        serve(on_event=print_json)
         return 0
     with Screen(receiving=True) as screen:
         serve(on_event=screen)

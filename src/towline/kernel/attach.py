@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from towline.errors import LoadError, PermissionsError, UnsupportedError
+from towline.kernel import predecessors
 from towline.kernel.libbpf import (
     BPF_XDP,
     XDP_FLAGS_DRV_MODE,
@@ -20,6 +21,7 @@ from towline.kernel.libbpf import (
     refusal,
 )
 from towline.kernel.link import name_of, xdp_holder
+from towline.kernel.objects import link_info
 
 __all__ = ["Link", "Mode", "attach", "replace_program"]
 
@@ -54,9 +56,11 @@ class Link:
     def close(self) -> None:
         """Take the program off the interface."""
         if self.fd >= 0:
+            number = link_info(self.fd).id
             library().bpf_link_detach(self.fd)  # a forked child may hold the descriptor too
             os.close(self.fd)
             self.fd = -1
+            predecessors.forget(number)
 
     def __enter__(self) -> Self:
         return self

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The BPF file system: what is pinned there lives on without a process."""
+"""The BPF file system: what is pinned there lives on without a process.
+
+It is the one that the first of our ancestors sees that we may look at: on most machines, process 1. `ip netns exec`,
+for one, gives a command a /sys of its own, and a bpffs that were mounted there would end with the command.
+"""
 
 from __future__ import annotations
 
-import ctypes as ct
 import os
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from towline.errors import PermissionsError, UnsupportedError
 from towline.kernel.libbpf import library, refusal
 
-USUAL = Path("/sys/fs/bpf")
+USUAL = "/sys/fs/bpf"
 OURS = "towline"
-_libc = ct.CDLL(None, use_errno=True)
 
 
 def folder() -> Path:
@@ -20,16 +24,46 @@ def folder() -> Path:
 
     Raises PermissionsError.
     """
-    mounted = next((Path(point) for kind, point in _mounts() if kind == "bpf"), None)
+    mounted = _mounted()
     if mounted is None:
-        if _libc.mount(b"bpffs", os.fsencode(USUAL), b"bpf", 0, None):
+        command = ["nsenter", f"--mount={_outermost()}/ns/mnt", "mount", "-t", "bpf", "bpffs", USUAL]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
             raise PermissionsError("mounting a bpffs", "CAP_SYS_ADMIN")
-        mounted = USUAL
+        mounted = _seen(USUAL)
     found = mounted / OURS
     found.mkdir(mode=0o700, exist_ok=True)
     status = found.stat()
     if status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise UnsupportedError(f"pinning in {found}", "a folder that is ours, of mode 0700: remove what stands there")
+    return found
+
+
+def existing() -> Path | None:
+    """The same where it is there already; nothing is mounted or made."""
+    mounted = _mounted()
+    return mounted / OURS if mounted and (mounted / OURS).is_dir() else None
+
+
+def _mounted() -> Path | None:
+    lines = [line.split() for line in (_outermost() / "mounts").read_text().splitlines()]
+    return next((_seen(fields[1]) for fields in lines if fields[2] == "bpf"), None)
+
+
+def _seen(point: str) -> Path:
+    """The first process's path as this one has to call it."""
+    return _outermost() / "root" / point.lstrip("/")
+
+
+def _outermost() -> Path:
+    """The folder in /proc of our farthest ancestor whose files we may see."""
+    found, pid = Path("/proc/self"), os.getpid()
+    while pid:
+        folder = Path(f"/proc/{pid}")
+        with suppress(PermissionError):
+            (folder / "root" / "proc").stat()
+            found = folder
+        # The command's name stands in brackets and may hold anything: count from the last one (field 4).
+        pid = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
     return found
 
 
@@ -45,9 +79,3 @@ def open_pinned(path: Path) -> int:
     if fd < 0:
         raise refusal(fd, f"opening {path}")
     return fd
-
-
-def _mounts() -> list[tuple[str, str]]:
-    """Kind and place of each, as this process sees them."""
-    lines = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    return [(fields[2], fields[1]) for fields in lines]

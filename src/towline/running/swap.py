@@ -18,8 +18,8 @@ from typing import Self
 
 from towline.bpf import INCLUDE
 from towline.errors import LoadError
-from towline.kernel import bpffs
-from towline.kernel.attached import Attached, Program
+from towline.kernel import predecessors
+from towline.kernel.attached import Program
 from towline.kernel.objects import open_program, xdp_links
 from towline.kernel.parking import Parking
 from towline.kernel.successor import PROGRAM_VERSION, prepare
@@ -27,7 +27,6 @@ from towline.running.places import Place
 from towline.running.sessions import states
 
 EFFECT_S = 1.0
-_PREVIOUS = "previous"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +57,6 @@ class Swapper:
             self._programs: dict[int, Program] = {}  # by number, all parked
             self._versions: dict[int, int] = {}
             self._states = states(self._running())
-            self._pin = _folder_of(self._link) / _PREVIOUS
         except BaseException:
             self._stack.close()
             raise
@@ -99,8 +97,7 @@ class Swapper:
         self._link.replace(new.fd)
         done = time.monotonic()
         effect_s = self._effect(version, done) if touched else None
-        self._pin.unlink(missing_ok=True)
-        bpffs.pin(running.fd, self._pin)
+        predecessors.keep(self._link.number, running.fd)
         return Swapped(
             place=self.place,
             program=new.number,
@@ -138,10 +135,8 @@ class Swapper:
         return self._programs.get(number) or self._adopted(Program(open_program(number)))
 
     def _previous(self) -> Program | None:
-        try:
-            return Program(bpffs.open_pinned(self._pin))
-        except FileNotFoundError:
-            return None
+        fd = predecessors.open_previous(self._link.number)
+        return None if fd is None else Program(fd)
 
     def _adopted(self, program: Program) -> Program:
         """The one object of a program, parked."""
@@ -165,17 +160,5 @@ class Swapper:
 
 
 def forget_ended() -> list[Path]:
-    """Unpin what belongs to links that are no more; the folders that went."""
-    alive = {str(link.number) for link in xdp_links()}
-    gone = [one for one in (bpffs.folder() / "links").glob("*") if one.name not in alive]
-    for one in gone:
-        for pinned in one.iterdir():
-            pinned.unlink(missing_ok=True)
-        one.rmdir()
-    return gone
-
-
-def _folder_of(link: Attached) -> Path:
-    links = bpffs.folder() / "links"
-    links.mkdir(mode=0o700, exist_ok=True)
-    return links / str(link.number)
+    """Unpin predecessors of links that are no more; what was removed."""
+    return predecessors.forget_ended({link.number for link in xdp_links()})
