@@ -63,7 +63,7 @@ class Hand:
 
     def finished(self) -> dict[str, Any]:
         """Its record, when it has ended well."""
-        assert (self.wait(), self.said) == (0, "")
+        assert (self.wait(), self.said) == (0, ""), self.said
         return dict(self.until(lambda event: event["event"] == "finished")["record"])
 
     def end(self) -> None:

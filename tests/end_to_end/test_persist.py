@@ -74,6 +74,7 @@ def test_persist__killed_and_started_again(path: veth.Path, folder: Path, more: 
     with hand(path.sender, "send", *SLOWLY, path.target) as sender:
         sender.until(partial(_is_beyond, SIZE_BYTES / 4))
         kill(receiver)
+        killed_at = time.monotonic()
         time.sleep(DEAD_S)
         again = receive(path, folder, *more)
         try:

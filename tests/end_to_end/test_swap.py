@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from towline.lab.environments import veth
 pytestmark = pytest.mark.usefixtures("namespaces")
 
 SLOWLY = ("--size", "96M", "--pace", "200mbit")  # four seconds
+SLOWER = ("--size", "240M", "--pace", "200mbit")
+DEAF = "	return ctx->rx_queue_index < 99 ? XDP_DROP : from_wire(ctx);"
 ROLLED_BACK_IN_S = 10.0
 
 
@@ -39,11 +41,11 @@ def kernel(*arguments: str, code: int = 0) -> tuple[Any, str]:
 
 
 @contextmanager
-def under_way(path: veth.Path, *more: str) -> Iterator[tuple[Hand, Hand]]:
+def under_way(path: veth.Path, how: tuple[str, ...] = SLOWLY) -> Iterator[tuple[Hand, Hand]]:
     """A transfer whose bytes flow: receiver and sender."""
     with (
         receiving(path.receiver, "--sink", "memory") as receiver,
-        hand(path.sender, "send", *SLOWLY, *more, path.target) as sender,
+        hand(path.sender, "send", *how, path.target) as sender,
     ):
         sender.under_way()
         yield receiver, sender
@@ -72,7 +74,7 @@ def well(receiver: Hand, sender: Hand) -> dict[str, Any]:
 
 
 def test_swap__every_policy_takes_its_turn(path: veth.Path) -> None:
-    with under_way(path) as (receiver, sender):
+    with under_way(path, SLOWER) as (receiver, sender):
         [there] = [one for one in kernel("list")[0] if one["interface"] == place(path.receiver)]
         assert (there["role"], there["version"], len(there["sessions"])) == ("receiver", 1, 1)
         versions = [there["version"]]
@@ -123,7 +125,12 @@ def test_swap__what_does_not_fit_changes_nothing(
             "	WRITE_ONCE(r->lock, 99);\n	return verdict;",
             "receiver.h",
         ),
-        ("sender", "	return from_wire(ctx);", "	return XDP_DROP;", "sender.bpf.c"),
+        (
+            "sender",
+            "	return from_wire(ctx);",
+            "	return ctx->rx_queue_index < 99 ? XDP_DROP : from_wire(ctx);",
+            "sender.bpf.c",
+        ),
     ],
     ids=["drops", "never acknowledges", "keeps the lock", "deaf sender"],
 )
@@ -140,13 +147,18 @@ def test_swap__what_stops_the_transfer_goes_back_by_itself(
         well(receiver, sender)
 
 
-def test_swap__two_sessions_on_one_interface(path: veth.Path) -> None:
-    with receiving(path.receiver, "--sink", "memory", "--keep") as receiver:
+def test_swap__two_sessions_on_one_interface() -> None:
+    # With GRO the second sender's end hears acknowledgements even when the first one has taken its program away.
+    with (
+        veth.veth(lanes=1, mtu=3394, gro=True) as path,
+        receiving(path.receiver, "--sink", "memory", "--keep") as receiver,
+    ):
         arguments = ("send", *SLOWLY, path.target)
-        # A second sender shares no interface with the first: it says the same from a socket.
-        with hand(path.sender, *arguments) as first, hand(path.sender, *arguments, "--datapath", "socket") as second:
-            for sender in (first, second):
-                sender.under_way()
+        with hand(path.sender, *arguments) as first, ExitStack() as stack:
+            first.under_way()
+            # The first one holds the hook of their interface, so the second one sends through a socket.
+            second = stack.enter_context(hand(path.sender, *arguments))
+            second.under_way()
             swapped, _ = kernel("swap", place(path.receiver), "receiver", str(POLICIES / "every.bpf.c"))
             assert len(swapped["sessions"]) == 2
             for sender in (first, second):

@@ -17,7 +17,7 @@
 #include "spin.h"
 #include "succession.h"
 
-struct interface_counters interface_counters; /* XDP writes, user space reads */
+struct interface_counters interface_counters SHARED; /* XDP writes, user space reads */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

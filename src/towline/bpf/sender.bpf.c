@@ -12,7 +12,7 @@
 
 const volatile u64 live_secret = 0;
 
-struct interface_counters interface_counters; /* XDP writes, user space reads */
+struct interface_counters interface_counters SHARED; /* XDP writes, user space reads */
 
 /* The receiver chooses session numbers: user space writes, once per session. */
 struct {

@@ -32,6 +32,7 @@
 #define BUCKETS 256
 #define POLICY_WORDS 4
 #define CACHE_LINE __attribute__((aligned(64)))
+#define SHARED SEC(".bss.shared") /* a variable that a program's successor has as well; others begin anew */
 
 enum delivery { DELIVERY_DIRECT, DELIVERY_RING };
 

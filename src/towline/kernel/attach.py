@@ -76,6 +76,8 @@ def replace_program(link_fd: int, program_fd: int) -> None:
     if (result := library().bpf_link_update(link_fd, program_fd, None)) < 0:
         if -result == errno.EPERM:
             raise PermissionsError("replacing an XDP program")
+        if -result == errno.ENOLINK:
+            raise LoadError("the transfer has ended meanwhile, and its program with it")
         raise LoadError(str(refusal(result, "replacing the XDP program").strerror))
 
 

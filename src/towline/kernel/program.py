@@ -187,11 +187,16 @@ class Object:
 
     def globals(self, name: str) -> NDArray[Any]:
         """A variable of .bss or .data without a copy: shape () or its array's; write with `[...] =`."""
-        for section in (".bss", ".data"):
+        for section in self._variables():
             if variable := self._types.section(section).get(name):
                 shape, base = variable.dtype.shape, variable.dtype.base
                 return np.ndarray(shape, base, self.map(section).bytes().data, variable.offset_bytes)
-        raise self._unknown("variable", name, [*self._types.section(".bss"), *self._types.section(".data")])
+        known = [one for section in self._variables() for one in self._types.section(section)]
+        raise self._unknown("variable", name, known)
+
+    def _variables(self) -> list[str]:
+        """The sections that hold them."""
+        return [name for name in self.map_names() if name.startswith((".bss", ".data"))]
 
     def dtype(self, struct_name: str) -> np.dtype[Any]:
         """The numpy dtype of a struct by its name in C; ValueError if the object has none."""

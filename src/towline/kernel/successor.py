@@ -13,7 +13,7 @@ from towline.kernel.program import Object, compile_program
 
 STATE_VERSION = "state_version"
 PROGRAM_VERSION = "program_version"
-_WHERE_INSTEAD = "what a policy remembers belongs in its words, r->policy"
+SHARED = ".bss.shared"  # see state.h
 
 
 def prepare(
@@ -38,7 +38,7 @@ def prepare(
         new.set_constants(**constants, **{PROGRAM_VERSION: version})
         new.keep(running.name, *others)
         for name in new.map_names():
-            if name != ".rodata" and (shared := running.map(name)):
+            if (name == SHARED or not name.startswith(".")) and (shared := running.map(name)):
                 new.reuse(name, shared.fd)
         new.load()
     except BaseException:
@@ -59,17 +59,12 @@ def _differences(running: Program, new: Object) -> Iterator[str]:
     for name, value in ours.items():
         if name in theirs and len(theirs[name]) != len(value):
             yield f"the constant {name} has {len(value)} bytes in the running program and not in the new one"
-    for name, variable in running.types.section(".bss").items():
-        if name not in new.types.section(".bss"):
-            yield f"the variable {name} is not in the new program"
-            continue
-        other = new.types.section(".bss")[name]
-        if other.offset_bytes != variable.offset_bytes:
-            yield f"the variable {name} stands elsewhere in the new program: {_WHERE_INSTEAD}"
-        yield from differences(variable.dtype, other.dtype, name)
-    for name in new.types.section(".bss"):
-        if name not in running.types.section(".bss"):
-            yield f"the variable {name} is not in the running program: {_WHERE_INSTEAD}"
+    variables = new.types.section(SHARED)
+    for name, variable in running.types.section(SHARED).items():
+        if name not in variables or variables[name].offset_bytes != variable.offset_bytes:
+            yield f"the shared variable {name} is not in the new program, or elsewhere"
+        else:
+            yield from differences(variable.dtype, variables[name].dtype, name)
     yield from _maps(running, new)
 
 

@@ -14,6 +14,7 @@ from towline.errors import LoadError, PermissionsError, SettingsError
 from towline.kernel import netns
 from towline.kernel.attached import Attached, Program
 from towline.kernel.objects import XdpLink, open_program, xdp_links
+from towline.kernel.successor import PROGRAM_VERSION
 
 Role = Literal["receiver", "sender"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -65,7 +66,7 @@ def place_called(text: str, role: Role | None = None) -> Place:
     for place in known:
         if text in (place.name, f"/{place.name}"):
             return place
-    whose = f"a {role}'s program" if role else "a program"
+    whose = f"{role}'s program" if role else "program"
     there = ", ".join(place.name for place in known)
     raise SettingsError(
         f"there is no {whose} on {text!r}; " + (f"there is one on {there}" if there else "nor anywhere else here")
@@ -80,7 +81,7 @@ def _ours() -> Iterator[tuple[XdpLink, Role]]:
             continue
         with program:
             role = next((role for role in ROLES if role == program.name and program.map(_STATES[role])), None)
-            if role is not None:
+            if role is not None and PROGRAM_VERSION in program.constants():
                 yield link, role
 
 
