@@ -76,10 +76,10 @@ class Session:
 class ReceiverProgram:
     """The program of a receiving process; `open` makes sessions of all kinds on it."""
 
-    def __init__(self, link: Interface, *levels: Level, numbers: Numbers | None = None, spin_ns: int = 0) -> None:
+    def __init__(self, link: Interface, *levels: Level, numbers: Numbers | None = None, **settings: Any) -> None:
         """It serves the levels (none: `ethernet`); the first is that of sessions which name none."""
         levels = levels or (ETHERNET,)
-        self._settings = Settings(window=1024, spin_ns=spin_ns)
+        self._settings = Settings(window=1024, **settings)
         self.level = levels[0]
         port = SENDER_TO_RECEIVER.destination_port
         self.xdp = XdpReceiver(link, levels, numbers or Numbers(), port, self._settings)
