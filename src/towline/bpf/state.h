@@ -54,14 +54,14 @@ struct receiver_state {
 	CACHE_LINE __u32 drained; /* slots below it are free */
 
 	/* XDP. */
-	CACHE_LINE __u64 lock; /* 0, or 1 + the number of the CPU that holds it */
-	__u32 cursor;	       /* lowest index not known to be placed; moved when an ACK is due */
-	__u32 highest;	       /* highest index seen, exclusive */
-	__u32 pending;	       /* packets since the last ACK */
-	__u32 next_word;       /* the next bitmap word that an ACK shows, where not all fit */
-	__u32 told_full;       /* a NACK with FLAG_FULL has left since the last ACK */
-	__u32 records;	       /* ring records submitted, for short_every */
-	__u32 served_by;       /* the program_version of the program that took the last packet */
+	CACHE_LINE __u64 lock;	    /* 0, or 1 + the number of the CPU that holds it */
+	__u32 cursor;		    /* lowest index not known to be placed; moved when an ACK is due */
+	__u32 highest;		    /* highest index seen, exclusive */
+	__u32 pending;		    /* packets since the last ACK */
+	__u32 next_word;	    /* the next bitmap word that an ACK shows, where not all fit */
+	__u32 told_full;	    /* a NACK with FLAG_FULL has left since the last ACK */
+	__u32 records;		    /* ring records submitted, for short_every */
+	__u32 served_by;	    /* the program_version of the program that took the last packet */
 	__u64 policy[POLICY_WORDS]; /* the policy's own; 0 when a program takes over from another */
 	__u64 placed;
 	__u64 duplicates;
@@ -120,7 +120,7 @@ struct sender_state {
 	/* XDP. */
 	CACHE_LINE __u64 lock;
 	__u32 served_by; /* the program_version of the program that heard the last ACK */
-	__u32 base; /* everything below has been acknowledged (on `ring`: and recorded) */
+	__u32 base;	 /* everything below has been acknowledged (on `ring`: and recorded) */
 	__u32 limit;
 	__u32 highest;
 	__u32 useless;
@@ -169,8 +169,8 @@ struct mark {
 
 /* How long a session's packets were left alone by the programs, in nanoseconds; only where watch_gaps is set. XDP. */
 struct gaps {
-	__u64 seen_ns;		    /* the last packet */
-	__u64 around_ns;	    /* between the last packet of one program and the first of the next */
+	__u64 seen_ns;		  /* the last packet */
+	__u64 around_ns;	  /* between the last packet of one program and the first of the next */
 	__u32 histogram[BUCKETS]; /* between any two; see bucket_of() */
 };
 
