@@ -59,7 +59,8 @@ def look(browser: str, page: Path, folder: Path) -> Seen:
         *(f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={picture}", page.as_uri()),
     ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S, check=True)
-    console = [line for line in ended.stderr.splitlines() if re.search(r":CONSOLE[:(]", line)]
+    said = [line for line in ended.stderr.splitlines() if re.search(r":CONSOLE[:(]", line)]
+    console = [line for line in said if "source: chrome://" not in line]  # what the browser's own pages say
     return Seen(pixels=matplotlib.image.imread(picture)[..., :3], console=console)
 
 
