@@ -126,7 +126,7 @@ class Placement:
         if outcome == "duplicates" and flags & Flag.AGAIN:
             self.counters["useless"] += 1
         self.pending += 1
-        if self.pending >= min(self.ack_every, self.window // 4) or flags & Flag.FLUSH:
+        if self.pending >= self.ack_every or flags & Flag.FLUSH:
             return "tx", encode(self._acknowledgement(flags, len(packet), timestamp))
         if outcome == "ring_full" and not self.told_full:
             self.told_full = True

@@ -17,12 +17,13 @@ struct reply { /* what stands in it, gathered under the session's lock */
 	u32 kind_flags, index, limit, highest, useless, first, words;
 };
 
-/* As the policy says; but where a quarter of the window is not acknowledged, the sender would soon stand still. */
+/* As the policy says; but where a quarter of the window is not acknowledged, the sender would soon stand still (and no
+ * sender may wish for more at a time: see agree() of protocol/opening.py). */
 static __always_inline bool acknowledgement_due(struct receiver_state *r, u32 flags)
 {
-	u32 pending = ++r->pending;
+	u32 pending = ++r->pending, most = r->window / 4 > r->ack_every ? r->window / 4 : r->ack_every;
 
-	return due(r) | (pending >= r->window / 4) | !!(flags & FLAG_FLUSH); /* one branch for the verifier to follow */
+	return due(r) | (pending >= most) | !!(flags & FLAG_FLUSH); /* one branch for the verifier to follow */
 }
 
 /* Where not all words between base and highest fit, every fourth ACK shows those next to base, where the sender's

@@ -26,6 +26,7 @@ _GROUPS = {
     "impairments": Group("Impairments of the path", sort_key=3),
     "clang": Group("Programs", sort_key=4),
 }
+WORDS = tuple[str, ...]
 _WRITTEN_TOGETHER = ("clang_flags_", "datapath_")  # settings that are parts of one option
 
 
@@ -94,16 +95,15 @@ def _option(name: str) -> Parameter:
         help=f"{parameter.help[0].upper()}{parameter.help[1:]}{f' ({legal})' if legal else ''}.",
         metavar=unit(parameter.unit).metavar if parameter.low is not None else None,
         converter=_converter(name),
-        # A pair is two tokens to a parser that goes by types.
-        n_tokens=1 if parameter.directions else None,
+        # A pair is two tokens to a parser that goes by types, and words are any number.
+        n_tokens=1 if parameter.directions or settings.type_of(name) == WORDS else None,
         show_default=_shown_default(parameter, settings.default_of(name)),
         negative=None if settings.type_of(name) is bool else "",
     )
 
 
 def _converter(name: str) -> Callable[..., Any] | None:
-    parameter = settings.PARAMETERS[name]
-    if not parameter.choices and parameter.low is None:
+    if settings.type_of(name) is bool:
         return None
 
     def convert(_type: Any, tokens: tuple[Token, ...]) -> Any:

@@ -179,6 +179,8 @@ def setting_arguments(settings: Settings, side: Side) -> list[str]:
                 )
         elif isinstance(value, bool):
             found.append(option if value else f"--no-{option[2:]}")
+        elif isinstance(value, tuple) and not parameter.directions:
+            found.append(f"{option}={shlex.join(value)}")
         elif parameter.directions:
             found.append(f"{option}={format_directions(value, unit(parameter.unit).format)}")
         else:

@@ -24,7 +24,6 @@ from towline.protocol.heads import (
     words_of,
     write_words,
 )
-from towline.protocol.opening import ACK_PER_WINDOW
 from towline.protocol.window import NO_INDICES, Indices, run_length
 from towline.slots import Slots
 from towline.wire import ACK, DATA_LEAST_BYTES, HEADER_BYTES, INDEX_MASK, Flag, Kind, body_mix, payload_sums
@@ -70,7 +69,7 @@ class Placement:
         self._session = session
         self._window = window
         self._payload_size = payload_size
-        self._ack_every = min(ack_every, window // ACK_PER_WINDOW)
+        self._ack_every = ack_every
         self._drained = first_index
         self._rows = slots.rows()
         # By index: set from `ready` to `highest` only. Twice the window, so that no two bitmap words share a place.

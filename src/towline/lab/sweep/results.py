@@ -31,7 +31,7 @@ ATTEMPTS_MOST = 3  # of one run: two more, if the first did not count
 _TEXTS = (
     *("plan", "environment", "level", "datapath_sender", "datapath_receiver", "delivery", "transmit"),
     *("xdp_mode_sender", "xdp_mode_receiver", "clang_flags_sender", "clang_flags_receiver", "clang_flags_emulator"),
-    *("sink", "short", "accounting", "failed", "refused", "void_reason", "kernel", "cpu", "version"),
+    *("policy", "swap", "sink", "short", "accounting", "failed", "refused", "void_reason", "kernel", "cpu", "version"),
 )
 _FLAGS = ("checksum", "verified", "void")
 _WHOLE = (
@@ -50,7 +50,7 @@ _WHOLE = (
     *("ring_full", "out_of_window", "contended", "malformed"),
     *("frames_forward", "frames_backward", "dropped_forward", "dropped_backward"),
     *("control_forward", "control_backward", "captured_forward", "captured_backward"),
-    *("carried_forward", "carried_backward"),
+    *("carried_forward", "carried_backward", "swaps"),
 )
 _KINDS = {**dict.fromkeys(_TEXTS, "string"), **dict.fromkeys(_FLAGS, "bool_"), **dict.fromkeys(_WHOLE, "int64")}
 
