@@ -12,6 +12,10 @@ SAMPLES = [
     (errors.SettingsError("--acc is 0"), "--acc is 0"),
     (errors.UnsupportedError("native XDP", "a driver {that} has it"), "a driver {that} has it"),
     (errors.CompileError("x.c:3: error", "everything"), "x.c:3: error"),
+    (
+        errors.LayoutError("x.bpf.c", ["a is u32", "b is u8"]),
+        "x.bpf.c does not fit what runs, so nothing was changed: a is u32",
+    ),
     (errors.LoadError("R1 is wild", "everything"), "R1 is wild"),
     (errors.PermissionsError("attaching to eth0"), "CAP_BPF"),
     (errors.NoReceiverError("02:00:00:00:00:0b%eth0", 10.0), "02:00:00:00:00:0b%eth0 within 10 s"),

@@ -74,6 +74,7 @@ def table(journal: Iterable[Mapping[str, Any]], runs: Iterable[int]) -> pyarrow.
     for _, line in sorted(found.items()):
         rows = len(line["side"])
         for name in COLUMNS:
-            columns[name] += [line[name]] * rows if name in RUN_COLUMNS else line[name]
+            unknown = [None] * rows  # to the version that has written this
+            columns[name] += [line[name]] * rows if name in RUN_COLUMNS else line.get(name, unknown)
     pa = arrow()
     return pa.table(columns, schema=pa.schema([(name, getattr(pa, kind)()) for name, kind in _TYPES.items()]))
