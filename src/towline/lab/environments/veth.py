@@ -15,7 +15,9 @@ from __future__ import annotations
 import errno
 import os
 import pathlib
+import socket
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -37,7 +39,8 @@ SENDER_ADDRESS6 = "2001:db8::1"  # the prefix for documentation
 RECEIVER_ADDRESS6 = "2001:db8::2"
 LEFT, RIGHT = "left", "right"  # in the namespace in the middle
 _PREFIX_LENGTH, _PREFIX_LENGTH6 = 30, 64
-_NODAD = 0x02  # IFA_F_NODAD
+_NODAD, _TENTATIVE = 0x02, 0x40  # IFA_F_NODAD, IFA_F_TENTATIVE
+_SETTLED_S = 10.0
 _OFFLOADS_OUT = ("tx", "tso", "gso")
 
 # pyroute2 opens its sockets in forked children, which it ends by SIGTERM. A child that inherits our handler
@@ -104,7 +107,7 @@ def veth(
     `gro`: as for a sender of live frames, or an XDP_TX, whose other end has no XDP program.
     `capture`: a pcap file of what the emulator lets out (not of what it drops); without impairments it impairs nothing.
     `clang_flags`: for the emulator's program. Raises PermissionsError where the process may not make namespaces,
-    UnsupportedError where offloads stay, RunError where the emulator does not start.
+    UnsupportedError where offloads stay or addresses cannot be used, RunError where the emulator does not start.
     """
     leftovers.sweep()
     emulated = impairments is not None or capture is not None
@@ -167,6 +170,8 @@ def _join(names: list[str], *, queues: int, mtu: int, addressed: bool) -> tuple[
     for one in ends:
         _up(one.namespace, "lo")
         _up(one.namespace, one.interface, mtu, one)
+    for one in ends if addressed else ():
+        _settle(one)
     return ends[0], ends[1]
 
 
@@ -179,6 +184,19 @@ def _up(name: str, interface: str, mtu: int | None = None, end: End | None = Non
             namespace.addr("add", index=index, address=end.address, prefixlen=_PREFIX_LENGTH)
             namespace.addr("add", index=index, address=end.address6, prefixlen=_PREFIX_LENGTH6, flags=_NODAD)
         namespace.link("set", index=index, state="up")
+
+
+def _settle(end: End) -> None:
+    """Wait for its IPv6 addresses: the kernel's own is made by a worker, and tentative until that has run again."""
+    until = time.monotonic() + _SETTLED_S
+    with NetNS(end.namespace, flags=0) as namespace:
+        index = namespace.link_lookup(ifname=end.interface)[0]
+        while time.monotonic() < until:
+            found = namespace.get_addr(family=socket.AF_INET6, index=index)
+            if len(found) > 1 and not any(one["flags"] & _TENTATIVE for one in found):
+                return
+            time.sleep(0.002)
+    raise UnsupportedError("IPv6 on a new interface", f"an address that can be used within {_SETTLED_S:g} s")
 
 
 def _sysctl(name: str, what: str, value: int) -> None:
