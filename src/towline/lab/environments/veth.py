@@ -15,9 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import pathlib
-import socket
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -37,10 +35,12 @@ SENDER_ADDRESS = "192.0.2.1"  # TEST-NET-1: nobody's, and the namespaces know no
 RECEIVER_ADDRESS = "192.0.2.2"
 SENDER_ADDRESS6 = "2001:db8::1"  # the prefix for documentation
 RECEIVER_ADDRESS6 = "2001:db8::2"
+SENDER_LINK_LOCAL = "fe80::ff:fe00:a"  # of the MACs, as the kernel would make them
+RECEIVER_LINK_LOCAL = "fe80::ff:fe00:b"
 LEFT, RIGHT = "left", "right"  # in the namespace in the middle
 _PREFIX_LENGTH, _PREFIX_LENGTH6 = 30, 64
-_NODAD, _TENTATIVE = 0x02, 0x40  # IFA_F_NODAD, IFA_F_TENTATIVE
-_SETTLED_S = 10.0
+_NODAD = 0x02  # IFA_F_NODAD
+_NO_ADDRESSES = 1  # IN6_ADDR_GEN_MODE_NONE
 _OFFLOADS_OUT = ("tx", "tso", "gso")
 
 # pyroute2 opens its sockets in forked children, which it ends by SIGTERM. A child that inherits our handler
@@ -55,8 +55,9 @@ class End:
     namespace: str
     interface: str
     mac: str
+    link_local: str | None = None  # IPv6
     address: str | None = None  # IPv4, unless none was wanted
-    address6: str | None = None  # IPv6, as above; the link-local one is there in any case
+    address6: str | None = None  # IPv6, as above
 
     def command(self, *arguments: str) -> list[str]:
         """The command line that runs `arguments` in this namespace (and sees its interfaces in /sys)."""
@@ -107,7 +108,7 @@ def veth(
     `gro`: as for a sender of live frames, or an XDP_TX, whose other end has no XDP program.
     `capture`: a pcap file of what the emulator lets out (not of what it drops); without impairments it impairs nothing.
     `clang_flags`: for the emulator's program. Raises PermissionsError where the process may not make namespaces,
-    UnsupportedError where offloads stay or addresses cannot be used, RunError where the emulator does not start.
+    UnsupportedError where offloads stay, RunError where the emulator does not start.
     """
     leftovers.sweep()
     emulated = impairments is not None or capture is not None
@@ -144,6 +145,8 @@ def _join(names: list[str], *, queues: int, mtu: int, addressed: bool) -> tuple[
     for name in (sender, receiver):
         _sysctl(name, "accept_dad", 0)
         _sysctl(name, "router_solicitations", 0)
+        # The kernel's own link-local address comes some time later, and is tentative for some time more: it is ours.
+        _sysctl(name, "addr_gen_mode", _NO_ADDRESSES)
     # The queue of a veth is chosen by the sending CPU: without one for each lane, lanes meet on one CPU.
     width = {"num_tx_queues": queues, "num_rx_queues": queues}
     if middle:
@@ -161,17 +164,15 @@ def _join(names: list[str], *, queues: int, mtu: int, addressed: bool) -> tuple[
             peer = {"ifname": INTERFACE, "address": RECEIVER_MAC, "net_ns_fd": receiver, **width}
             namespace.link("add", ifname=INTERFACE, kind="veth", address=SENDER_MAC, peer=peer, **width)
     ends = [
-        End(namespace=name, interface=INTERFACE, mac=mac, **(addresses if addressed else {}))
-        for name, mac, addresses in (
-            (sender, SENDER_MAC, {"address": SENDER_ADDRESS, "address6": SENDER_ADDRESS6}),
-            (receiver, RECEIVER_MAC, {"address": RECEIVER_ADDRESS, "address6": RECEIVER_ADDRESS6}),
+        End(namespace=name, interface=INTERFACE, mac=mac, link_local=link_local, **(addresses if addressed else {}))
+        for name, mac, link_local, addresses in (
+            (sender, SENDER_MAC, SENDER_LINK_LOCAL, {"address": SENDER_ADDRESS, "address6": SENDER_ADDRESS6}),
+            (receiver, RECEIVER_MAC, RECEIVER_LINK_LOCAL, {"address": RECEIVER_ADDRESS, "address6": RECEIVER_ADDRESS6}),
         )
     ]
     for one in ends:
         _up(one.namespace, "lo")
         _up(one.namespace, one.interface, mtu, one)
-    for one in ends if addressed else ():
-        _settle(one)
     return ends[0], ends[1]
 
 
@@ -182,21 +183,10 @@ def _up(name: str, interface: str, mtu: int | None = None, end: End | None = Non
             namespace.link("set", index=index, mtu=mtu)
         if end is not None and end.address is not None:
             namespace.addr("add", index=index, address=end.address, prefixlen=_PREFIX_LENGTH)
-            namespace.addr("add", index=index, address=end.address6, prefixlen=_PREFIX_LENGTH6, flags=_NODAD)
+        for address6 in (end.link_local, end.address6) if end is not None else ():
+            if address6 is not None:
+                namespace.addr("add", index=index, address=address6, prefixlen=_PREFIX_LENGTH6, flags=_NODAD)
         namespace.link("set", index=index, state="up")
-
-
-def _settle(end: End) -> None:
-    """Wait for its IPv6 addresses: the kernel's own is made by a worker, and tentative until that has run again."""
-    until = time.monotonic() + _SETTLED_S
-    with NetNS(end.namespace, flags=0) as namespace:
-        index = namespace.link_lookup(ifname=end.interface)[0]
-        while time.monotonic() < until:
-            found = namespace.get_addr(family=socket.AF_INET6, index=index)
-            if len(found) > 1 and not any(one["flags"] & _TENTATIVE for one in found):
-                return
-            time.sleep(0.002)
-    raise UnsupportedError("IPv6 on a new interface", f"an address that can be used within {_SETTLED_S:g} s")
 
 
 def _sysctl(name: str, what: str, value: int) -> None:
