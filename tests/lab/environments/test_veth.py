@@ -78,6 +78,8 @@ def test_veth__every_address_can_be_used_at_once(impairments: Impairments | None
             found = {about["scope"]: about for about in said[0]["addr_info"]}
             assert found.keys() == {"link", "global"}
             assert not [about for about in found.values() if about.get("tentative")]
+            assert found["link"]["local"] == end.link_local
+            assert len(said[0]["addr_info"]) == 2  # none of the kernel's besides
 
 
 def test_veth__with_impairments_has_a_silent_namespace_in_the_middle() -> None:

@@ -83,9 +83,9 @@ def test_carry_out__a_worker_that_is_killed_is_replaced(one: Rig, side: str) -> 
 def test_carry_out__a_worker_that_hangs_says_where_and_is_replaced(one: Rig) -> None:
     slow = Plan(seed=1, size_bytes=MIB, settings=SOCKETS.replace(pace=1_000_000), serves_all=False)
     assert one.carry_out(small()).problem is None  # to start them takes time
-    outcome = one.carry_out(slow, hangs_s=0.7)
+    outcome = one.carry_out(slow, hangs_s=2)
     assert outcome.problem == "the sender is not done; the receiver is not done"
-    assert "lane.py" in outcome.log  # where its threads are
+    assert "worker.py" in outcome.log  # where its threads are
     assert outcome.replaced
     assert one.carry_out(small()).problem is None
 

@@ -35,9 +35,12 @@ SENDER_ADDRESS = "192.0.2.1"  # TEST-NET-1: nobody's, and the namespaces know no
 RECEIVER_ADDRESS = "192.0.2.2"
 SENDER_ADDRESS6 = "2001:db8::1"  # the prefix for documentation
 RECEIVER_ADDRESS6 = "2001:db8::2"
+SENDER_LINK_LOCAL = "fe80::ff:fe00:a"  # of the MACs, as the kernel would make them
+RECEIVER_LINK_LOCAL = "fe80::ff:fe00:b"
 LEFT, RIGHT = "left", "right"  # in the namespace in the middle
 _PREFIX_LENGTH, _PREFIX_LENGTH6 = 30, 64
 _NODAD = 0x02  # IFA_F_NODAD
+_NO_ADDRESSES = 1  # IN6_ADDR_GEN_MODE_NONE
 _OFFLOADS_OUT = ("tx", "tso", "gso")
 
 # pyroute2 opens its sockets in forked children, which it ends by SIGTERM. A child that inherits our handler
@@ -52,8 +55,9 @@ class End:
     namespace: str
     interface: str
     mac: str
+    link_local: str | None = None  # IPv6
     address: str | None = None  # IPv4, unless none was wanted
-    address6: str | None = None  # IPv6, as above; the link-local one is there in any case
+    address6: str | None = None  # IPv6, as above
 
     def command(self, *arguments: str) -> list[str]:
         """The command line that runs `arguments` in this namespace (and sees its interfaces in /sys)."""
@@ -141,6 +145,8 @@ def _join(names: list[str], *, queues: int, mtu: int, addressed: bool) -> tuple[
     for name in (sender, receiver):
         _sysctl(name, "accept_dad", 0)
         _sysctl(name, "router_solicitations", 0)
+        # The kernel's own link-local address comes some time later, and is tentative for some time more: it is ours.
+        _sysctl(name, "addr_gen_mode", _NO_ADDRESSES)
     # The queue of a veth is chosen by the sending CPU: without one for each lane, lanes meet on one CPU.
     width = {"num_tx_queues": queues, "num_rx_queues": queues}
     if middle:
@@ -158,10 +164,10 @@ def _join(names: list[str], *, queues: int, mtu: int, addressed: bool) -> tuple[
             peer = {"ifname": INTERFACE, "address": RECEIVER_MAC, "net_ns_fd": receiver, **width}
             namespace.link("add", ifname=INTERFACE, kind="veth", address=SENDER_MAC, peer=peer, **width)
     ends = [
-        End(namespace=name, interface=INTERFACE, mac=mac, **(addresses if addressed else {}))
-        for name, mac, addresses in (
-            (sender, SENDER_MAC, {"address": SENDER_ADDRESS, "address6": SENDER_ADDRESS6}),
-            (receiver, RECEIVER_MAC, {"address": RECEIVER_ADDRESS, "address6": RECEIVER_ADDRESS6}),
+        End(namespace=name, interface=INTERFACE, mac=mac, link_local=link_local, **(addresses if addressed else {}))
+        for name, mac, link_local, addresses in (
+            (sender, SENDER_MAC, SENDER_LINK_LOCAL, {"address": SENDER_ADDRESS, "address6": SENDER_ADDRESS6}),
+            (receiver, RECEIVER_MAC, RECEIVER_LINK_LOCAL, {"address": RECEIVER_ADDRESS, "address6": RECEIVER_ADDRESS6}),
         )
     ]
     for one in ends:
@@ -177,7 +183,9 @@ def _up(name: str, interface: str, mtu: int | None = None, end: End | None = Non
             namespace.link("set", index=index, mtu=mtu)
         if end is not None and end.address is not None:
             namespace.addr("add", index=index, address=end.address, prefixlen=_PREFIX_LENGTH)
-            namespace.addr("add", index=index, address=end.address6, prefixlen=_PREFIX_LENGTH6, flags=_NODAD)
+        for address6 in (end.link_local, end.address6) if end is not None else ():
+            if address6 is not None:
+                namespace.addr("add", index=index, address=address6, prefixlen=_PREFIX_LENGTH6, flags=_NODAD)
         namespace.link("set", index=index, state="up")
 
 
