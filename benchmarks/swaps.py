@@ -3,8 +3,8 @@
 
 Measured of each swap: from the command to its effect (the link update to the first packet of a session that the new
 program took, as user space sees it), and the gap (between the last packet that the old program took and the first that
-the new one did, as the programs see it). What a gap means is shown by all the others: a sender pauses between bursts, too.
-A moment that is chosen at random falls into a gap in proportion to its length.
+the new one did, as the programs see it). What a gap means is shown by all the others: a sender pauses between bursts,
+too. A moment that is chosen at random falls into a gap in proportion to its length.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ class Plan:
     pace_bps: float | None = None  # of each lane
     start_us: int = 1_000_000
     timeout_us: int = 10_000_000
+    stalled_us: int = 60_000_000
     forward: Impairment = CLEAN
     backward: Impairment = CLEAN
     ring_records: int = 1 << 30  # what the receiver's ring buffer holds

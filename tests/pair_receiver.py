@@ -258,9 +258,9 @@ class ReceiverEnd:
             self._send(encode(reject(hello, str(error))))
             return
         if self.incoming is None:
-            options: dict[str, Any] = {"timeout_us": plan.timeout_us, "rtt_us": 0, "now": now}
+            options: dict[str, Any] = {"timeout_us": plan.timeout_us, "stalled_us": plan.stalled_us, "rtt_us": 0}
             self.incoming = Incoming(
-                peer=None, lanes=plan.lanes, terms=terms, sink=self.sink, reply=self._reply, **options
+                peer=None, lanes=plan.lanes, terms=terms, sink=self.sink, reply=self._reply, now=now, **options
             )
         session = self._session(self.incoming, hello.fields["lane"], terms)
         self._send(encode(accept(hello, session, plan.first_index, self.incoming.terms)))

@@ -231,7 +231,7 @@ class SenderEnd:
             address=b"sender",
         )
         self._caller = Caller(offer, clock.now)
-        self._liveness = Liveness(timeout_us=plan.timeout_us, now=clock.now)
+        self._liveness = Liveness(timeout_us=plan.timeout_us, stalled_us=plan.stalled_us, now=clock.now)
         self._inbox: list[bytes] = []
         self._wake_us: int | None = None
         self._heard = 0

@@ -29,6 +29,7 @@ NEAR_WINDOW = 4096  # packets
 FAR_WINDOW = 16384
 BLOCK_TRAILER_BYTES = 24  # a block's number and digest
 DEFAULT_PORT = 15010
+STALL_TIMEOUT_S = 60
 BLOCKS_PER_WINDOW = 4  # a block takes at most this fraction of the window, or the window could not move on
 
 # A file there is all that a policy needs to be known everywhere.
@@ -227,6 +228,16 @@ class Settings:
         low=1,
         high=3600,
     )
+    stall_timeout_s: int | None = _parameter(
+        None,
+        "give up when nothing has moved for that long, though the other side answers",
+        BOTH,
+        option="stall-timeout",
+        unit="seconds",
+        low=1,
+        high=86_400,
+        none_means=f"{STALL_TIMEOUT_S}, or the timeout where that is longer",
+    )
     mtu: int = _parameter(
         1500,
         "MTU of the links made; raised when the payload needs it",
@@ -344,6 +355,11 @@ class Settings:
     def window_most(self) -> int:
         """The largest window that this side grants or asks for (packets)."""
         return self.window or FAR_WINDOW
+
+    @property
+    def stalled_us(self) -> int:
+        """How long a transfer may stand still before this side gives up (microseconds)."""
+        return (self.stall_timeout_s or max(STALL_TIMEOUT_S, self.timeout_s)) * 1_000_000
 
     def replace(self, **changes: Any) -> Settings:
         """A copy with some settings changed, checked again."""

@@ -16,7 +16,7 @@ EMULATOR_CARRIES_BPS = 600e6  # with room to spare, of what it has to keep for a
 MISSION = {
     *("payload", "ack", "ring", "asynchrony", "size", "level", "checksum", "redundancy", "delay", "jitter", "rate"),
     *("loss", "burst", "corruption", "duplication", "reordering", "delivery", "xdp_mode", "datapath", "lanes"),
-    *("flags_sender", "flags_receiver", "flags_emulator", "window", "null", "known"),
+    *("flags_sender", "flags_receiver", "flags_emulator", "window", "null", "known", "policies"),
 }
 
 

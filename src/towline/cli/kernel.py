@@ -17,12 +17,13 @@ from towline.cli.options import FLAG
 from towline.cli.screen import print_json, print_table, printable
 from towline.delivery.pins import abandoned
 from towline.errors import FileError, TowlineError
+from towline.kernel import predecessors
 from towline.kernel.attached import Program
 from towline.kernel.figures import figures
 from towline.kernel.successor import PROGRAM_VERSION
 from towline.running.places import Place, Role, place_called, places
 from towline.running.sessions import sessions
-from towline.running.swap import Swapped, Swapper, forget_ended
+from towline.running.swap import Swapped, Swapper
 
 kernel = App(
     name="kernel",
@@ -200,7 +201,7 @@ def clean(*, json: Json = False) -> int:
     json
         Print JSON on stdout, and nothing else.
     """
-    folders = forget_ended()
+    folders = predecessors.forget_ended()
     for pins in abandoned():
         pins.remove_all()
         folders.append(pins.folder)

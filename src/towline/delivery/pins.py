@@ -23,7 +23,7 @@ from towline.kernel.objects import describe_map, link_info
 from towline.owner import is_gone, owner
 
 OWNER_BYTES = 64
-_LINK, _OWNER = "link", "owner"
+_PERSIST, _LINK, _OWNER = "persist", "link", "owner"
 
 
 class Pins:
@@ -36,13 +36,13 @@ class Pins:
     def of(cls, link: Interface) -> Pins:
         """Those of an interface of this thread's namespace. Raises PermissionsError, UnsupportedError."""
         namespace = Path("/proc/thread-self/ns/net").stat().st_ino
-        return cls(_all() / f"{namespace}-{link.index}")
+        return cls(bpffs.folder() / _PERSIST / f"{namespace}-{link.index}")
 
     def claim(self) -> None:
         """Make the folder, or take it over from a process that has ended. UnsupportedError where one has it."""
         if (known := self._owner()) is not None and not _has_ended(known):
             raise UnsupportedError("--persist here", f"the interface, which process {known.partition('-')[0]} serves")
-        self.folder.mkdir(mode=0o700, exist_ok=True)
+        bpffs.folder(_PERSIST, self.folder.name)
         self.remove(_OWNER)
         with Map.create_array("towline_owner", OWNER_BYTES) as made:
             text = owner().encode()
@@ -88,7 +88,7 @@ class Pins:
         if self.folder.is_dir():
             for path in self.folder.iterdir():
                 path.unlink(missing_ok=True)
-            self.folder.rmdir()
+            bpffs.tidy(self.folder)
 
     def is_abandoned(self) -> bool:
         """Whether the process that pinned has ended."""
@@ -104,14 +104,10 @@ class Pins:
 
 
 def abandoned() -> list[Pins]:
-    """What processes that have ended left on this machine. Raises PermissionsError."""
-    return [pins for pins in map(Pins, sorted(_all().iterdir())) if pins.is_abandoned()]
-
-
-def _all() -> Path:
-    folder = bpffs.folder() / "persist"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
+    """What processes that have ended left on this machine."""
+    found = bpffs.existing()
+    kept = sorted((found / _PERSIST).glob("*")) if found else []
+    return [pins for pins in map(Pins, kept) if pins.is_abandoned()]
 
 
 def _has_ended(known: str) -> bool:

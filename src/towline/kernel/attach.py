@@ -88,6 +88,7 @@ def attach(program_fd: int, ifindex: int, mode: Mode = "auto") -> Link:
     Raises UnsupportedError where native was demanded and refused, or where something else holds the hook
     (it is named); PermissionsError; LoadError for what nobody foresaw.
     """
+    predecessors.forget_ended()  # what was killed since the last time: its memory would stay
     needs = None
     try:
         socket.if_indextoname(ifindex)  # link_create would say "Invalid argument"

@@ -17,13 +17,44 @@ from towline.kernel.libbpf import library, refusal
 
 USUAL = "/sys/fs/bpf"
 OURS = "towline"
+TRIES = 10
 
 
-def folder() -> Path:
-    """Our folder below a bpffs, made where it is missing (mode 0700); where no bpffs is mounted, one is.
+def folder(*below: str) -> Path:
+    """Our folder below a bpffs, or one in it, made where it is missing (mode 0700); where no bpffs is mounted, one is.
 
-    Raises PermissionsError.
+    Raises PermissionsError, and UnsupportedError where something else stands there.
     """
+    for _ in range(TRIES):
+        with suppress(FileNotFoundError):  # a process that ends has tidied up meanwhile
+            found = _ours()
+            for name in below:
+                found = found / name
+                found.mkdir(mode=0o700, exist_ok=True)
+            return found
+    raise UnsupportedError(f"pinning in {OURS}", f"a folder that can be made below {USUAL}: look at what stands there")
+
+
+def tidy(folder: Path) -> None:
+    """Remove a folder of ours and those above it, as far as they are empty."""
+    with suppress(OSError):
+        while True:
+            folder.rmdir()
+            if folder.name == OURS:
+                return
+            folder = folder.parent
+
+
+def existing() -> Path | None:
+    """Our folder where it is there already, and ours to read; nothing is mounted or made."""
+    with suppress(PermissionError):
+        mounted = _mounted()
+        if mounted and (mounted / OURS).is_dir():
+            return mounted / OURS
+    return None
+
+
+def _ours() -> Path:
     mounted = _mounted()
     if mounted is None:
         command = ["nsenter", f"--mount={_outermost()}/ns/mnt", "mount", "-t", "bpf", "bpffs", USUAL]
@@ -36,12 +67,6 @@ def folder() -> Path:
     if status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise UnsupportedError(f"pinning in {found}", "a folder that is ours, of mode 0700: remove what stands there")
     return found
-
-
-def existing() -> Path | None:
-    """The same where it is there already; nothing is mounted or made."""
-    mounted = _mounted()
-    return mounted / OURS if mounted and (mounted / OURS).is_dir() else None
 
 
 def _mounted() -> Path | None:

@@ -10,7 +10,6 @@ from towline.wire import Kind, Message, reason_bytes
 FIN_LEAST_US = 10_000
 FIN_MOST_US = 250_000
 CLOSES = 3  # nobody answers a CLOSE; a receiver that misses all of them waits out its silence
-STALLED_US = 60_000_000
 
 
 class Farewell:
@@ -46,9 +45,9 @@ def abort(session: int, reason: str) -> Message:
 class Liveness:
     """Notices a peer that is silent, and one that answers while nothing moves."""
 
-    def __init__(self, *, timeout_us: int, now: int) -> None:
+    def __init__(self, *, timeout_us: int, stalled_us: int, now: int) -> None:
         self._timeout_us = timeout_us
-        self._stalled_us = max(STALLED_US, timeout_us)
+        self._stalled_us = stalled_us
         self._heard_us = self._moved_us = now
         self._mark: object = None
 

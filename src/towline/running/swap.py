@@ -20,7 +20,7 @@ from towline.bpf import INCLUDE
 from towline.errors import LoadError
 from towline.kernel import predecessors
 from towline.kernel.attached import Program
-from towline.kernel.objects import open_program, xdp_links
+from towline.kernel.objects import open_program
 from towline.kernel.parking import Parking
 from towline.kernel.successor import PROGRAM_VERSION, prepare
 from towline.running.places import Place
@@ -157,8 +157,3 @@ class Swapper:
                 return now - since
             time.sleep(20e-6)
         return None
-
-
-def forget_ended() -> list[Path]:
-    """Unpin predecessors of links that are no more; what was removed."""
-    return predecessors.forget_ended({link.number for link in xdp_links()})

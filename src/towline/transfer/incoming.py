@@ -85,6 +85,7 @@ class Incoming:
         terms: Terms,
         sink: Sink,
         timeout_us: int,
+        stalled_us: int,
         rtt_us: int,
         now: int,
         reply: Callable[[Message], None],
@@ -106,7 +107,7 @@ class Incoming:
         self._reply = reply
         self._keeper = keeper
         self.rtt_us = rtt_us
-        self._liveness = Liveness(timeout_us=timeout_us, now=now)
+        self._liveness = Liveness(timeout_us=timeout_us, stalled_us=stalled_us, now=now)
         self._last_heard_us = self._watched_us = now
 
     def add(self, session: int, lane: int, first_index: int, delivery: Delivery) -> None:

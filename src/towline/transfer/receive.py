@@ -261,6 +261,7 @@ class _Receiving:
             terms=terms,
             sink=sink,
             timeout_us=self._settings.timeout_s * 1_000_000,
+            stalled_us=self._settings.stalled_us,
             rtt_us=rtt_us,
             now=now_us(),
             reply=lambda message: self._control.send(origin.port, message, origin.reply_to),

@@ -222,7 +222,9 @@ class _Sending:
     # ---- while bytes flow
 
     def _transfer(self, transmitter: Transmitter, watchdog: Watchdog) -> None:
-        liveness = Liveness(timeout_us=self._settings.timeout_s * 1_000_000, now=now_us())
+        liveness = Liveness(
+            timeout_us=self._settings.timeout_s * 1_000_000, stalled_us=self._settings.stalled_us, now=now_us()
+        )
         while self._finished_us is None:
             self._meter.tell()
             for letter in self._control.receive(min(LISTEN_S, self._meter.wait_s())):

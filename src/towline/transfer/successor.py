@@ -134,6 +134,7 @@ def _resume(
         terms=terms,
         sink=sink,
         timeout_us=settings.timeout_s * 1_000_000,
+        stalled_us=settings.stalled_us,
         rtt_us=facts.rtt_us,
         now=now_us(),
         reply=lambda message: control.send(port, message, facts.reply_to),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,12 +50,12 @@ def series(shown: Shown, plot: Plot) -> Figure:
     """`y` over time: of each cell the run of median goodput, and thinly the others."""
     told = _COLUMNS[plot.y]
     figure, drawn = panels(shown.plan, plot)
-    curves = _curves(shown, plot.y, told)
+    curves, swaps = _curves(shown, plot.y, told), _swaps(shown)
     most: list[float] = []
     for panel in drawn:
         for name, cells in panel.lines.items():
             for cell in cells:
-                most += _draw_cell(panel.axes, shown, cell, curves, plots.colour(panel.numbers[name]))
+                most += _draw_cell(panel.axes, shown, cell, curves, swaps, plots.colour(panel.numbers[name]))
         panel.axes.set_xlabel("time since the sender's first sample (s)")
         panel.axes.grid(axis="x", color=plots.FAINT, linewidth=0.6)
     for panel in drawn:
@@ -62,11 +63,14 @@ def series(shown: Shown, plot: Plot) -> Figure:
         plots.dress_y(panel.axes, told.title if panel.first_in_row else "", [], [0.0, *most])
     legend(figure, drawn)
     said = f"the {told.side}'s samples, every 50 ms; thick: the run of median goodput of each cell, thin: others"
+    said += "; triangle: a program was swapped" if any(swaps.values()) else ""
     plots.note(figure, said if curves else "no time series was kept")
     return figure
 
 
-def _draw_cell(axes: Axes, shown: Shown, cell: Cell, curves: Mapping[int, Curve], color: str) -> list[float]:
+def _draw_cell(
+    axes: Axes, shown: Shown, cell: Cell, curves: Mapping[int, Curve], swaps: Mapping[int, list[float]], color: str
+) -> list[float]:
     """The curves of a cell; returns the largest value of each."""
     goodput = MEASURES["goodput_gbps"]
     records = sorted(shown.of(cell), key=lambda record: goodput.of(record) or 0.0)
@@ -77,6 +81,8 @@ def _draw_cell(axes: Axes, shown: Shown, cell: Cell, curves: Mapping[int, Curve]
     for run in [run for run in runs if run != middle][:_FAINT_MOST]:
         axes.plot(*curves[run], color=color, linewidth=0.6, alpha=0.35, zorder=2)
     axes.plot(*curves[middle], color=color, linewidth=1.8, zorder=3)
+    moments = swaps.get(middle, [])
+    axes.plot(moments, np.interp(moments, *curves[middle]), "v", color=color, markersize=9, zorder=4)
     return [float(np.max(curves[run][1])) for run in runs]
 
 
@@ -98,6 +104,23 @@ def _curves(shown: Shown, column: str, told: _Told) -> dict[int, Curve]:
     sides = sorted(found, key=lambda side: side != told.side)
     chosen = found[sides[0]] if sides else {}
     return {run: _curve(points) for run, points in chosen.items()}
+
+
+def _swaps(shown: Shown) -> dict[int, list[float]]:
+    """By the run's number: the seconds from which a side's program was another one."""
+    table = shown.results.series
+    if table is None:
+        return {}
+    columns = (table.column(name).to_pylist() for name in ("run", "side", "seconds", "program_version"))
+    told: dict[tuple[int, str], list[tuple[float, int]]] = defaultdict(list)
+    for run, side, seconds, version in zip(*columns, strict=True):
+        if version is not None:
+            told[run, side].append((seconds, version))
+    found: dict[int, list[float]] = defaultdict(list)
+    for (run, _), points in told.items():
+        ordered = sorted(points)
+        found[run] += [now for (_, old), (now, new) in itertools.pairwise(ordered) if new != old]
+    return found
 
 
 def _curve(points: list[tuple[float, float]]) -> Curve:

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the choice of a policy costs for each packet: `python -m benchmarks.policy_choice`, as root.
+
+Three ways to keep a policy apart from the mechanism that asks it: a header that the program includes; a global
+function that freplace replaces; a session's number in its map value, by which the program chooses among policies that
+it holds. All ask the same policy, `fixed`, so that what differs is the way to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes as ct
+import os
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import numpy as np
+
+from towline.errors import LoadError
+from towline.kernel.clang import compile_program
+from towline.kernel.libbpf import library
+from towline.kernel.live import run_packet
+from towline.kernel.program import Object
+
+FOLDER = Path(__file__).parent
+CALLS = 1024  # as in policy_choice.bpf.c
+REPEAT = 2000
+ACK_EVERY = 32
+PACKET = bytes(64)
+
+
+@contextmanager
+def replaced(target_fd: int) -> Iterator[None]:
+    """due_global of a program, replaced by a program of its own."""
+    lib = library()
+    lib.bpf_program__set_attach_target.argtypes = [ct.c_void_p, ct.c_int, ct.c_char_p]
+    lib.bpf_program__attach_freplace.argtypes = [ct.c_void_p, ct.c_int, ct.c_char_p]
+    lib.bpf_program__attach_freplace.restype = ct.c_void_p
+    lib.bpf_link__destroy.argtypes = [ct.c_void_p]
+    source = FOLDER / "policy_replacement.bpf.c"
+    handle = lib.bpf_object__open_file(os.fsencode(compile_program(source)), None)
+    program = lib.bpf_object__next_program(handle, None)
+    link = None
+    try:
+        if lib.bpf_program__set_attach_target(program, target_fd, b"due_global") or lib.bpf_object__load(handle):
+            raise LoadError("the replacement does not load")
+        link = lib.bpf_program__attach_freplace(program, 0, None)
+        if not link:
+            raise LoadError(f"freplace: {os.strerror(ct.get_errno())}")
+        yield
+    finally:
+        if link:
+            lib.bpf_link__destroy(link)
+        lib.bpf_object__close(handle)
+
+
+def measure(rounds: int, seed: int = 0) -> dict[str, list[float]]:
+    """Nanoseconds per packet and round of each way, in an order that chance decides anew in each round."""
+    chance = random.Random(seed)
+    found: dict[str, list[float]] = {name: [] for name in ("nothing", "header", "function", "value", "freplace")}
+    with Object(compile_program(FOLDER / "policy_choice.bpf.c")) as choice:
+        choice.load()
+        choice.memory("sessions")[0]["ack_every"] = ACK_EVERY
+        for _ in range(rounds):
+            for name in chance.sample(list(found), len(found)):
+                program_fd = choice.program("function" if name == "freplace" else name)
+                with replaced(program_fd) if name == "freplace" else nullcontext():
+                    found[name].append(run_packet(program_fd, PACKET, repeat=REPEAT).duration_ns / CALLS)
+    return found
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=30)
+    said = parser.parse_args()
+    found = measure(said.rounds)
+    base = np.median(found["nothing"])
+    print(f"{said.rounds} rounds of {REPEAT * CALLS:,} packets; ns per packet: median (quartiles), above nothing")
+    for name, values in found.items():
+        low, middle, high = np.percentile(values, (25, 50, 75))
+        print(f"  {name:<9} {middle:6.2f} ({low:.2f} to {high:.2f}) {middle - base:+.2f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

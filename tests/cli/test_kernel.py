@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`towline kernel`: what it prints, for people and for programs, of a transfer that runs; and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Typed
+from tests.long_transfer import LongTransfer
+from tests.own_pins import own_folder
+from towline.bpf import POLICIES
+from towline.cli import kernel as kernel_module
+from towline.delivery.pins import Pins
+from towline.kernel import predecessors
+from towline.kernel.objects import open_program
+from towline.running import places as places_module
+from towline.running.places import ROLES, Role
+
+EVERY, TIMED = str(POLICIES / "every.bpf.c"), str(POLICIES / "timed.bpf.c")
+COMES_S = 30.0
+# As `towline`, but for a shorter look at the rate before and after.
+WATCH = """
+import sys
+from towline.cli import kernel
+from towline.cli.main import main
+kernel.LISTEN_S = 0.2
+sys.exit(main())
+"""
+
+
+class Watching:
+    """`towline kernel watch` in a process of its own: its lines as they come."""
+
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, "-c", WATCH, "kernel", "watch", *arguments]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def line(self) -> str:
+        """The next one."""
+        return self._lines.get(timeout=COMES_S)
+
+    def interrupt(self) -> tuple[int, str]:
+        """Ctrl-C: its exit code, and what it said."""
+        self.process.send_signal(signal.SIGINT)
+        code = self.process.wait(COMES_S)
+        assert self.process.stderr is not None
+        return code, self.process.stderr.read()
+
+    def end(self) -> None:
+        """Make sure that it is gone."""
+        self.process.kill()
+        self.process.wait()
+        self._thread.join()
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.put(line)
+
+
+@contextmanager
+def watching(*arguments: str) -> Iterator[Watching]:
+    """Gone when the block is left."""
+    started = Watching(*arguments)
+    try:
+        yield started
+    finally:
+        started.end()
+
+
+def save(file: Path, text: str) -> None:
+    """As editors do: it is the old one or the new one, never half of it."""
+    (file.parent / "saved").write_text(text)
+    (file.parent / "saved").replace(file)
+
+
+def moves(typed: Typed, place: str) -> bool:
+    """Whether packets arrive within COMES_S."""
+    deadline, first = time.monotonic() + COMES_S, None
+    while time.monotonic() < deadline:
+        [session] = typed.json("kernel", "show", place)["sessions"]
+        first = session["packets"] if first is None else first
+        if session["packets"] > first:
+            return True
+    return False
+
+
+@pytest.fixture
+def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others on this machine may have a transfer running."""
+    monkeypatch.setattr(places_module, "xdp_links", list)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A policy that one may edit."""
+    return Path(shutil.copy(EVERY, tmp_path / "mine.bpf.c"))
+
+
+# ---- list and show
+
+
+def test_list__both_sides(running: LongTransfer, typed: Typed) -> None:
+    found = {one["interface"]: one for one in typed.json("kernel", "list")}
+    for role in ROLES:
+        one, place = found[running.name(role)], running.place(role)
+        assert (one["role"], one["link"], one["program"]) == (role, place.link, place.program)
+        assert one["instructions"] > 100
+        assert len(one["sessions"]) == 1
+    numbers = {found[running.name(role)]["sessions"][0]["number"] for role in ROLES}
+    assert len(numbers) == 1  # a session has one number at both ends
+
+
+def test_list__is_a_row_for_each_side(running: LongTransfer, typed: Typed) -> None:
+    rows = typed("kernel", "list").splitlines()
+    for role in ROLES:
+        [row] = [row for row in rows if running.name(role) in row]
+        cells = [cell.strip() for cell in row.split("│")]
+        assert role in cells
+        assert str(running.place(role).program) in cells
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_list__where_nothing_runs(typed: Typed) -> None:
+    assert typed.json("kernel", "list") == []
+    assert typed("kernel", "list").startswith("no program of towline runs here")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_show__what_is_on_an_interface(running: LongTransfer, typed: Typed, role: Role) -> None:
+    shown = typed.json("kernel", "show", running.name(role))
+    assert (shown["interface"], shown["role"]) == (running.name(role), role)
+    assert shown["constants"]["program_version"] == shown["version"]
+    [session] = shown["sessions"]
+    assert session["packets"] > 0
+    assert session["counters"]["acks"] > 0
+    assert (session["rtt_us"] is None) == (role == "receiver")
+
+
+def test_show__tells_no_secret(running: LongTransfer, typed: Typed) -> None:
+    with running.place("sender").attached() as link, link.program() as program:
+        secrets = [name for name in program.constants() if "secret" in name]
+    assert secrets  # there is something to hide
+    shown = typed("kernel", "show", running.name("sender")) + typed("kernel", "show", running.name("sender"), "--json")
+    assert "const program_version" in shown
+    assert not [name for name in secrets if name in shown]
+
+
+def test_show__is_readable(running: LongTransfer, typed: Typed) -> None:
+    number = typed.json("kernel", "show", running.name("receiver"))["sessions"][0]["number"]
+    shown = typed("kernel", "show", running.name("receiver"))
+    assert running.name("receiver") in shown
+    assert f"session {number:x}" in shown
+    for name in ("state_version", "served_by", "duplicates", "full_nacks"):
+        assert name in shown
+
+
+def test_show__by_the_number_of_a_session(running: LongTransfer, typed: Typed) -> None:
+    number = typed.json("kernel", "show", running.name("sender"))["sessions"][0]["number"]
+    assert typed.json("kernel", "show", f"{number:x}")["interface"] in map(running.name, ROLES)
+
+
+# ---- swap and rollback
+
+
+def test_swap__and_back_in_words(running: LongTransfer, typed: Typed) -> None:
+    place = running.name("receiver")
+    before = typed.json("kernel", "show", place)
+    number = before["sessions"][0]["number"]
+    told = typed("kernel", "swap", place, "receiver", EVERY)
+    now = typed.json("kernel", "show", place)
+    assert now["version"] > before["version"]
+    assert now["link"] == before["link"]
+    assert f"{place}: version {now['version']} (program {now['program']}) instead of version" in told
+    assert f"instead of version {before['version']}, sessions touched: {number:x}\n" in told
+    assert "in effect after" in told
+    told = typed("kernel", "rollback", place)
+    assert f"{place}: version {before['version']} (program {before['program']}) instead of" in told
+    again = typed.json("kernel", "show", place)
+    assert (again["version"], again["program"]) == (before["version"], before["program"])
+    assert moves(typed, place)
+
+
+def test_swap__by_the_number_of_a_session_and_its_role(running: LongTransfer, typed: Typed) -> None:
+    number = typed.json("kernel", "show", running.name("receiver"))["sessions"][0]["number"]
+    swapped = typed.json("kernel", "swap", f"{number:x}", "receiver", TIMED)
+    assert swapped["place"]["interface"] == running.path.receiver.interface
+    assert swapped["place"]["namespace"] == running.path.receiver.namespace
+    assert swapped["sessions"] == [number]
+    assert running.place("receiver").program == swapped["program"]
+
+
+def test_rollback__twice_is_where_one_was(running: LongTransfer, typed: Typed) -> None:
+    place = running.name("receiver")
+    swapped = typed.json("kernel", "swap", place, "receiver", EVERY)
+    back = typed.json("kernel", "rollback", place)
+    assert (back["before"], back["version"]) == (swapped["version"], swapped["before"])
+    forth = typed.json("kernel", "rollback", place)
+    assert (forth["version"], forth["program"]) == (swapped["version"], swapped["program"])
+
+
+def test_rollback__where_nothing_was_replaced(running: LongTransfer, typed: Typed) -> None:
+    before = running.place("sender").program  # nobody in this file replaces it
+    said = typed.refused("kernel", "rollback", running.name("sender"), code=3)
+    assert f"there is no earlier program of {running.name('sender')}" in said
+    assert running.place("sender").program == before
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("show",), ("rollback",), ("swap", "receiver", EVERY), ("watch", "receiver", EVERY)],
+    ids=lambda one: one[0],
+)
+def test_kernel__an_unknown_interface_is_answered_with_those_that_there_are(
+    running: LongTransfer, typed: Typed, arguments: tuple[str, ...]
+) -> None:
+    said = typed.refused("kernel", arguments[0], "nowhere0", *arguments[1:], code=2)
+    assert "on 'nowhere0'; there is one on " in said
+    assert running.name("receiver") in said
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_kernel__an_interface_where_nothing_runs(typed: Typed) -> None:
+    assert "nor anywhere else here" in typed.refused("kernel", "show", "eth0", code=2)
+
+
+@pytest.mark.parametrize("command", ["swap", "watch"])
+def test_kernel__the_wrong_role_is_answered_with_the_right_interface(
+    running: LongTransfer, typed: Typed, command: str
+) -> None:
+    before = running.place("receiver").program
+    said = typed.refused("kernel", command, running.name("receiver"), "sender", EVERY, code=2)
+    assert f"no sender's program on '{running.name('receiver')}'; there is one on " in said
+    assert running.name("sender") in said
+    assert running.place("receiver").program == before
+
+
+@pytest.mark.parametrize("command", ["swap", "watch"])
+def test_kernel__a_file_that_is_not_there(running: LongTransfer, typed: Typed, tmp_path: Path, command: str) -> None:
+    for file in (tmp_path / "absent.bpf.c", tmp_path):
+        said = typed.refused("kernel", command, running.name("receiver"), "receiver", str(file), code=10)
+        assert f"{file}: there is no such file" in said
+
+
+def test_swap__a_role_that_there_is_not(running: LongTransfer, typed: Typed) -> None:
+    assert "sideways" in typed.refused("kernel", "swap", running.name("receiver"), "sideways", EVERY, code=2)
+
+
+def test_swap__a_file_with_the_other_sides_program(running: LongTransfer, typed: Typed) -> None:
+    before = running.place("sender").program
+    said = typed.refused("kernel", "swap", running.name("sender"), "sender", EVERY, code=3)
+    assert "every.bpf.c has no program 'sender', which is to be replaced; it has receiver" in said
+    assert running.place("sender").program == before
+
+
+# ---- watch
+
+
+def test_watch__swaps_what_is_saved_and_only_what_compiles(running: LongTransfer, typed: Typed, source: Path) -> None:
+    place, good = running.name("receiver"), source.read_text()
+    with watching(place, "receiver", str(source), "--json") as watch:
+        first = json.loads(watch.line())  # what stands in the file when one begins
+        save(source, good + "/* saved */\n")
+        second = json.loads(watch.line())
+        assert (second["before"], second["version"]) == (first["version"], first["version"] + 1)
+        assert running.place("receiver").program == second["program"] != first["program"]
+
+        save(source, good + "static int unfinished(void) {\n")
+        refused = json.loads(watch.line())
+        assert set(refused) == {"error"}
+        assert refused["error"].startswith("clang refused a program: ")
+        assert str(source) in refused["error"]
+        assert running.place("receiver").program == second["program"]
+        assert moves(typed, place)
+
+        save(source, good)
+        third = json.loads(watch.line())
+        assert (third["before"], third["version"]) == (second["version"], second["version"] + 1)
+        assert running.place("receiver").program == third["program"]
+        for swapped in (first, second, third):
+            assert swapped["effect_s"] is not None
+            assert swapped["gbps_before"] > 0
+            assert swapped["gbps_after"] > 0
+        assert watch.interrupt() == (130, "")
+    assert running.place("receiver").program == third["program"]  # what is in place stays
+    assert moves(typed, place)
+
+
+def test_watch__in_words(running: LongTransfer, typed: Typed, source: Path) -> None:
+    place, good = running.name("receiver"), source.read_text()
+    with watching(place, "receiver", str(source)) as watch:
+        assert watch.line() == f"watching {source}: save it, and it runs on {place}; Ctrl-C ends this\n"
+        told = [watch.line() for _ in range(3)]
+        shown = typed.json("kernel", "show", place)
+        assert told[0].startswith(f"{place}: version {shown['version']} (program {shown['program']}) instead of")
+        assert "put in place in" in told[1]
+        assert "Gbit/s before" in told[2]
+        save(source, good + "static int unfinished(void) {\n")
+        assert watch.line().startswith("nothing was changed: clang refused a program: ")
+        assert watch.interrupt() == (130, "")
+    assert running.place("receiver").program == shown["program"]
+
+
+class Turns:
+    """The module time as `watch` uses it: does one thing for each turn of its loop, then presses Ctrl-C."""
+
+    def __init__(self, *turns: Callable[[], object]) -> None:
+        self._turns = list(turns)
+
+    def sleep(self, seconds: float) -> None:
+        if seconds != kernel_module.WATCH_S:  # it listens, to tell the rate
+            return
+        if not self._turns:
+            raise KeyboardInterrupt
+        self._turns.pop(0)()
+
+
+def test_watch__does_nothing_until_the_file_is_saved(
+    running: LongTransfer, typed: Typed, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing() -> None:
+        pass
+
+    good, watch = source.read_text(), ("kernel", "watch", running.name("receiver"), "receiver", str(source), "--json")
+    monkeypatch.setattr(kernel_module, "time", Turns(nothing, source.unlink, nothing, nothing))
+    [first] = map(json.loads, typed(*watch, code=130).splitlines())  # not again, and not because it has gone
+    save(source, good)
+    monkeypatch.setattr(kernel_module, "time", Turns(source.unlink, nothing, lambda: save(source, good), nothing))
+    told = [json.loads(line)["before"] for line in typed(*watch, code=130).splitlines()]
+    assert told[0] == first["version"]
+    assert len(told) == 2
+
+
+# ---- clean
+
+
+def test_clean__removes_what_has_ended_and_nothing_else(
+    running: LongTransfer, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, place = 4_000_000_001, running.place("receiver")
+
+    def leave(folder: Path) -> None:
+        fd = open_program(place.program)
+        for link in (ended, place.link):
+            predecessors.keep(link, fd)
+        os.close(fd)
+        (folder / "persist" / "1-1").mkdir(parents=True)  # nobody claims it
+
+    # In a folder of the test's own: other transfers on this machine may have been killed on purpose.
+    with own_folder(monkeypatch) as folder:
+        leave(folder)
+        Pins(folder / "persist" / "1-2").claim()  # as this process would that served it
+        assert sorted(typed.json("kernel", "clean")) == [f"links/{ended}", "persist/1-1"]
+        kept = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*/*"))
+        assert kept == [f"links/{place.link}/previous", "persist/1-2/owner"]
+        leave(folder)
+        assert sorted(typed("kernel", "clean").splitlines()) == [f"removed links/{ended}", "removed persist/1-1"]
+        assert typed("kernel", "clean") == "nothing is left of what has ended\n"
+        assert typed.json("kernel", "clean") == []
+
+
+# ---- help
+
+
+@pytest.mark.parametrize("command", ["list", "show", "swap", "rollback", "watch", "clean"])
+def test_kernel__help_needs_nothing(typed: Typed, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    looked: list[object] = []
+    looking: Callable[[], object] = lambda: looked.append(1)  # noqa: E731
+    monkeypatch.setattr(places_module, "xdp_links", looking)
+    assert f"Usage: towline kernel {command}" in typed("kernel", command, "--help")
+    assert looked == []
