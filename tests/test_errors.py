@@ -17,6 +17,7 @@ SAMPLES = [
         "x.bpf.c does not fit what runs, so nothing was changed: a is u32",
     ),
     (errors.LoadError("R1 is wild", "everything"), "R1 is wild"),
+    (errors.EndedError("the transfer on eth0"), "the transfer on eth0 has ended"),
     (errors.PermissionsError("attaching to eth0"), "CAP_BPF"),
     (errors.NoReceiverError("02:00:00:00:00:0b%eth0", 10.0), "02:00:00:00:00:0b%eth0 within 10 s"),
     (errors.PeerError("died", progress="3 of 4 MiB"), "died (last progress: 3 of 4 MiB)"),

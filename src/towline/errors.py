@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 __all__ = [
     "CompileError",
+    "EndedError",
     "FileError",
     "IntegrityError",
     "LayoutError",
@@ -92,6 +93,15 @@ class LoadError(TowlineError):
     def __init__(self, message: str, log: str = "") -> None:
         super().__init__(message)
         self.log = log
+
+
+class EndedError(TowlineError):
+    """{what} has ended meanwhile, so nothing was changed: `towline kernel list` shows what runs"""
+
+    exit_code = 3
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what=what)
 
 
 class PermissionsError(TowlineError):

@@ -422,7 +422,7 @@ def parse_setting(name: str, text: str) -> Any:
         if value is None:
             raise SettingsError(f"{text!r} is neither on nor off")
     else:
-        value = _split_flags(text)
+        value = split_flags(text)
     _check(name, parameter, value)
     return value
 
@@ -449,11 +449,12 @@ def parse_clang_flags(assignments: Sequence[str]) -> dict[str, tuple[str, ...]]:
         program, equals, flags = text.partition("=")
         if not equals or program not in programs:
             raise SettingsError(f"{text!r}: write PROGRAM=FLAGS, with a program of {' or '.join(programs)}")
-        found[f"clang_flags_{program}"] = _split_flags(flags)
+        found[f"clang_flags_{program}"] = split_flags(flags)
     return found
 
 
-def _split_flags(text: str) -> tuple[str, ...]:
+def split_flags(text: str) -> tuple[str, ...]:
+    """Flags of a program as the shell would split them. Raises SettingsError."""
     try:
         return tuple(shlex.split(text))
     except ValueError as error:

@@ -145,6 +145,15 @@ def test_list__where_nothing_runs(typed: Typed) -> None:
     assert typed("kernel", "list").startswith("no program of towline runs here")
 
 
+def test_list__leaves_out_what_has_just_ended(
+    running: LongTransfer, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = running.place("receiver")
+    ended = Place(namespace="", interface="gone0", link=4_000_000_001, program=1, role="receiver")
+    monkeypatch.setattr(kernel_module, "places", lambda: [ended, there])
+    assert [one["interface"] for one in json.loads(typed("kernel", "list", "--json"))] == [there.name]
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_show__what_is_on_an_interface(running: LongTransfer, typed: Typed, role: Role) -> None:
     shown = typed.json("kernel", "show", running.name(role))
@@ -220,7 +229,7 @@ def test_rollback__twice_is_where_one_was(running: LongTransfer, typed: Typed) -
 
 def test_rollback__where_nothing_was_replaced(running: LongTransfer, typed: Typed) -> None:
     before = running.place("sender").program  # nobody in this file replaces it
-    said = typed.refused("kernel", "rollback", running.name("sender"), code=3)
+    said = typed.refused("kernel", "rollback", running.name("sender"), code=2)
     assert f"there is no earlier program of {running.name('sender')}" in said
     assert running.place("sender").program == before
 
@@ -262,6 +271,16 @@ def test_kernel__a_file_that_is_not_there(running: LongTransfer, typed: Typed, t
     for file in (tmp_path / "absent.bpf.c", tmp_path):
         said = typed.refused("kernel", command, running.name("receiver"), "receiver", str(file), code=10)
         assert f"{file}: there is no such file" in said
+
+
+@pytest.mark.parametrize("command", ["swap", "watch"])
+def test_kernel__flags_that_no_shell_would_take(
+    running: LongTransfer, typed: Typed, source: Path, command: str
+) -> None:
+    said = typed.refused(
+        "kernel", command, running.name("receiver"), "receiver", str(source), "--clang-flags", '"', code=2
+    )
+    assert "No closing quotation" in said
 
 
 def test_swap__a_role_that_there_is_not(running: LongTransfer, typed: Typed) -> None:
@@ -328,6 +347,9 @@ class Turns:
 
     def __init__(self, *turns: Callable[[], object]) -> None:
         self._turns = list(turns)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
         if seconds != kernel_module.WATCH_S:  # it listens, to tell the rate

@@ -44,6 +44,7 @@ DIFFERENT = Settings(
     ring_size=65536,
     sink="memory",
     timeout_s=3,
+    stall_timeout_s=30,
     mtu=3000,
     consumer_delay_us=2000,
     short_records=1000,

@@ -165,3 +165,17 @@ def test_folder__a_link_to_nothing_is_refused_and_not_followed(place: Path, tmp_
         bpffs.folder()
     assert bpffs.existing() is None
     assert not (tmp_path / "absent").exists()
+
+
+def test_existing__another_users_folder_is_a_trap(place: Path, tmp_path: Path) -> None:
+    place.mkdir(mode=0o700)
+    os.chown(place, 65534, 65534)
+    assert bpffs.existing() is None
+    with pytest.raises(UnsupportedError, match="a folder that is ours"):
+        bpffs.folder()
+    place.rmdir()
+    (tmp_path / "victim").mkdir(mode=0o700)
+    place.symlink_to(tmp_path / "victim")
+    assert bpffs.existing() is None
+    with pytest.raises(UnsupportedError, match="a folder that is ours"):
+        bpffs.folder()

@@ -14,7 +14,7 @@ from tests.bpf.conftest import new_pair
 from tests.bpf.programs import ReceiverProgram
 from tests.namespaces import inside
 from tests.running.conftest import Both, both_programs
-from towline.errors import LoadError, SettingsError
+from towline.errors import EndedError, SettingsError
 from towline.kernel import netns
 from towline.kernel.link import interface
 from towline.kernel.objects import link_info, program_info
@@ -110,7 +110,7 @@ def test_places__end_with_their_program() -> None:
             assert link.program_number == receiving.program
         both.receiver.close()
         assert [place.role for place in found_in(both.namespace)] == ["sender"]
-        with pytest.raises(LoadError, match=f"program on {both.namespace}/va0 has ended"):
+        with pytest.raises(EndedError, match=f"program on {both.namespace}/va0 has ended"):
             receiving.attached()
 
 
@@ -167,3 +167,21 @@ def test_place_called__where_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> No
     assert places() == []
     with pytest.raises(SettingsError, match="no program on 'eth0'; nor anywhere else here"):
         place_called("eth0")
+
+
+def test_places__are_where_a_program_runs_and_not_where_it_is_parked(both: Both) -> None:
+    receiving, sending = found_in(both.namespace)
+    with Swapper(receiving), Swapper(sending), Swapper(receiving):  # each parks what runs
+        assert found_in(both.namespace) == [receiving, sending]
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_is_there__until_the_program_has_ended_whoever_looks_on() -> None:
+    with both_programs() as both:
+        receiving, _ = found_in(both.namespace)
+        with Swapper(receiving) as swapper:
+            assert receiving.is_there()
+            both.receiver.close()
+            assert not receiving.is_there()
+            with pytest.raises(EndedError):
+                swapper.put(swapper.load(POLICIES / "every.bpf.c"))

@@ -108,6 +108,7 @@ struct sender_state {
 	__u32 window;
 	__u32 delivery;
 	__u32 ifindex;
+	__u32 first; /* the lane's first index */
 
 	/* User space, between bursts. */
 	CACHE_LINE __u32 sent_end; /* every index below it has been scheduled at least once */

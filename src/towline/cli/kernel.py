@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-import shlex
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,14 +17,16 @@ from rich.text import Text
 from towline.cli.options import FLAG
 from towline.cli.screen import print_json, print_table, printable
 from towline.delivery.pins import abandoned
-from towline.errors import FileError, TowlineError
+from towline.errors import EndedError, FileError, TowlineError
 from towline.kernel import predecessors
 from towline.kernel.attached import Program
 from towline.kernel.figures import figures
 from towline.kernel.successor import PROGRAM_VERSION
 from towline.running.places import Place, Role, place_called, places
+from towline.running.rates import rates
 from towline.running.sessions import sessions
 from towline.running.swap import Swapped, Swapper
+from towline.settings import split_flags
 
 kernel = App(
     name="kernel",
@@ -46,7 +49,10 @@ def list_(*, json: Json = False) -> int:
     json
         Print JSON on stdout, and nothing else.
     """
-    found = [_described(place) for place in places()]
+    found = []
+    for place in places():
+        with suppress(EndedError, FileNotFoundError):  # since it was found
+            found.append(_described(place))
     if json:
         print_json(found)
         return 0
@@ -134,7 +140,7 @@ def swap(
     """
     _existing(file)
     with Swapper(_place(interface, role)) as swapper:
-        _tell(swapper.swap(file, flags=shlex.split(clang_flags)), json)
+        _tell(swapper.swap(file, flags=split_flags(clang_flags)), json)
     return 0
 
 
@@ -180,16 +186,21 @@ def watch(
         Print a line of JSON for each swap on stdout, and nothing else.
     """
     _existing(file)
-    place = _place(interface, role)
+    place, flags = _place(interface, role), split_flags(clang_flags)
     with Swapper(place) as swapper:
         if not json:
             print(f"watching {file}: save it, and it runs on {place.name}; Ctrl-C ends this", flush=True)
         saved = None
-        while True:
-            if file.exists() and (now := file.stat().st_mtime_ns) != saved:
-                saved = now
-                _swap_and_listen(swapper, file, shlex.split(clang_flags), json)
+        while place.is_there():
+            with suppress(FileNotFoundError):  # an editor may save by a new file in the place of the old one
+                now = file.stat().st_mtime_ns
+                if now != saved:
+                    saved = now
+                    _swap_and_listen(swapper, file, flags, json)
             time.sleep(WATCH_S)
+    if not json:
+        print(f"the program on {place.name} has ended, and with it this")
+    return 0
 
 
 @kernel.command
@@ -213,7 +224,7 @@ def clean(*, json: Json = False) -> int:
     return 0
 
 
-def _swap_and_listen(swapper: Swapper, file: Path, flags: list[str], json: bool) -> None:
+def _swap_and_listen(swapper: Swapper, file: Path, flags: Sequence[str], json: bool) -> None:
     """What does not work is told, and the next save may do better."""
     before = _gbps(swapper.place)
     try:
@@ -235,10 +246,11 @@ def _swap_and_listen(swapper: Swapper, file: Path, flags: list[str], json: bool)
 def _gbps(place: Place) -> float:
     """Payload per second over all sessions of a place, over LISTEN_S."""
     with place.attached() as link, link.program() as program:
-        first = {one.number: one.packets for one in sessions(program)}
+        before, began = {one.number: one for one in sessions(program)}, time.monotonic()
         time.sleep(LISTEN_S)
-        moved = [(one.packets - first.get(one.number, one.packets)) * one.payload_size for one in sessions(program)]
-    return sum(moved) * 8 / LISTEN_S / 1e9
+        after, seconds = sessions(program), time.monotonic() - began
+    both = [(before[one.number], one) for one in after if one.number in before]
+    return sum(rates(*looks, seconds).gbps or 0.0 for looks in both)
 
 
 def _place(text: str, role: Role | None = None) -> Place:
@@ -249,7 +261,7 @@ def _place(text: str, role: Role | None = None) -> Place:
         return place_called(text, role)
     for place in places():
         if role in (None, place.role):
-            with place.attached() as link, link.program() as program:
+            with suppress(EndedError, FileNotFoundError), place.attached() as link, link.program() as program:
                 if any(one.number == number for one in sessions(program)):
                     return place
     return place_called(text, role)

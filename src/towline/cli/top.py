@@ -16,7 +16,7 @@ from rich.text import Text
 
 from towline.cli.options import FLAG
 from towline.cli.screen import print_json, printable
-from towline.errors import LoadError, SettingsError
+from towline.errors import EndedError, SettingsError
 from towline.running.places import Place, places
 from towline.running.rates import Rates, rates
 from towline.running.sessions import Session, sessions
@@ -73,7 +73,7 @@ class _View:
                 with place.attached() as link, link.program() as program:
                     now, version = time.monotonic(), program.constant("program_version")
                     found = sessions(program)
-            except (LoadError, FileNotFoundError):  # it has just ended
+            except (EndedError, FileNotFoundError):  # it has just ended
                 continue
             swapped_at = self._swapped_at(place, version, now)
             for session in found:

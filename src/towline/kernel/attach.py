@@ -10,7 +10,7 @@ import socket
 from types import TracebackType
 from typing import Literal, Self
 
-from towline.errors import LoadError, PermissionsError, UnsupportedError
+from towline.errors import EndedError, LoadError, PermissionsError, UnsupportedError
 from towline.kernel import predecessors
 from towline.kernel.libbpf import (
     BPF_XDP,
@@ -77,7 +77,7 @@ def replace_program(link_fd: int, program_fd: int) -> None:
         if -result == errno.EPERM:
             raise PermissionsError("replacing an XDP program")
         if -result == errno.ENOLINK:
-            raise LoadError("the transfer has ended meanwhile, and its program with it")
+            raise EndedError("the transfer whose program that was")
         raise LoadError(str(refusal(result, "replacing the XDP program").strerror))
 
 

@@ -8,6 +8,7 @@ for one, gives a command a /sys of its own, and a bpffs that were mounted there 
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -47,11 +48,8 @@ def tidy(folder: Path) -> None:
 
 def existing() -> Path | None:
     """Our folder where it is there already, and ours to read; nothing is mounted or made."""
-    with suppress(PermissionError):
-        mounted = _mounted()
-        if mounted and (mounted / OURS).is_dir():
-            return mounted / OURS
-    return None
+    mounted = _mounted()
+    return mounted / OURS if mounted and _is_ours(mounted / OURS) else None
 
 
 def _ours() -> Path:
@@ -62,11 +60,20 @@ def _ours() -> Path:
             raise PermissionsError("mounting a bpffs", "CAP_SYS_ADMIN")
         mounted = _seen(USUAL)
     found = mounted / OURS
-    found.mkdir(mode=0o700, exist_ok=True)
-    status = found.stat()
-    if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+    with suppress(FileExistsError):
+        found.mkdir(mode=0o700)
+    if not _is_ours(found):
         raise UnsupportedError(f"pinning in {found}", "a folder that is ours, of mode 0700: remove what stands there")
     return found
+
+
+def _is_ours(folder: Path) -> bool:
+    """A bpffs is often everybody's to write: what stands there may be a trap of somebody else's."""
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 
 def _mounted() -> Path | None:

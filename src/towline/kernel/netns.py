@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes as ct
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,4 +71,6 @@ def unseen() -> int:
 
 def _enter(fd: int) -> None:
     if _libc.setns(fd, CLONE_NEWNET):
-        raise PermissionsError("entering a network namespace", "CAP_SYS_ADMIN")
+        if (number := ct.get_errno()) == errno.EPERM:
+            raise PermissionsError("entering a network namespace", "CAP_SYS_ADMIN")
+        raise OSError(number, f"entering a network namespace: {os.strerror(number)}")

@@ -19,6 +19,8 @@ from pyroute2 import IPRoute
 from towline.kernel.attach import attach
 from towline.kernel.netns import inside, unseen
 
+FIRST_INDEX = 1 << 30  # no other interface comes so far: who looks at links tells those that are parked by it
+
 
 class Parking:
     """Interfaces in a network namespace that nobody sees, each of which holds one program."""
@@ -29,26 +31,19 @@ class Parking:
         fd = unseen()
         self._stack.callback(os.close, fd)
         self._namespace = Path(f"/proc/self/fd/{fd}")
-        self._free: list[int] = []
-        self._pairs = 0
+        self._index = FIRST_INDEX
 
     def park(self, program_fd: int) -> None:
         """Attach a program; it stays until `close`."""
+        index, self._index = self._index, self._index + 1
         with inside(self._namespace):
-            if not self._free:
-                self._free += self._pair()
-            self._stack.enter_context(attach(program_fd, self._free.pop()))
+            with IPRoute() as route:
+                route.link("add", ifname=f"park{index}", index=index, kind="veth", peer={"ifname": "peer%d"})
+            self._stack.enter_context(attach(program_fd, index))
 
     def close(self) -> None:
         """Let all of them go; those that are attached elsewhere run on."""
         self._stack.close()
-
-    def _pair(self) -> list[int]:
-        ends = [f"park{self._pairs}{side}" for side in "ab"]
-        self._pairs += 1
-        with IPRoute() as route:
-            route.link("add", ifname=ends[0], kind="veth", peer={"ifname": ends[1]})
-            return [route.link_lookup(ifname=end)[0] for end in ends]
 
     def __enter__(self) -> Self:
         return self

@@ -31,8 +31,8 @@ class Seen:
 def carry_out(receive: list[str], send: list[str], timeout_s: float, on_event: events.OnEvent, swaps: Swaps) -> Seen:
     """Run the two commands. `timeout_s`: after that the protocol itself gives up.
 
-    `on_event` sees the sender's events, and both sides' samples. Raises RunError, with the words of the side that
-    failed.
+    `on_event` sees the sender's events, and both sides' samples and swaps. Raises RunError, with the words of the
+    side that failed.
     """
     watch = _Watch(on_event, swaps)
     with children() as family:
@@ -78,7 +78,7 @@ class _Watch:
                 )
             case _:
                 pass
-        if child.side == "sender" or isinstance(event, events.Sample):
+        if child.side == "sender" or isinstance(event, events.Sample | events.Replaced | events.RolledBack):
             self.on_event(event)
 
 

@@ -10,10 +10,11 @@ from typing import Literal, get_args
 
 from pyroute2 import IPRoute
 
-from towline.errors import LoadError, PermissionsError, SettingsError
+from towline.errors import EndedError, PermissionsError, SettingsError
 from towline.kernel import netns
 from towline.kernel.attached import Attached, Program
 from towline.kernel.objects import XdpLink, open_program, xdp_links
+from towline.kernel.parking import FIRST_INDEX
 from towline.kernel.successor import PROGRAM_VERSION
 
 Role = Literal["receiver", "sender"]
@@ -36,11 +37,17 @@ class Place:
         return f"{self.namespace}/{self.interface}" if self.namespace else self.interface
 
     def attached(self) -> Attached:
-        """Its link, to be closed. LoadError where the process that held it has ended."""
+        """Its link, to be closed. EndedError where the process that held it has ended."""
         try:
             return Attached(self.link)
         except FileNotFoundError:
-            raise LoadError(f"the program on {self.name} has ended") from None
+            raise EndedError(f"the program on {self.name}") from None
+
+    def is_there(self) -> bool:
+        """Whether it has a program still."""
+        with suppress(EndedError), self.attached() as link:
+            return link.ifindex != 0
+        return False
 
 
 def places() -> list[Place]:
@@ -75,6 +82,8 @@ def place_called(text: str, role: Role | None = None) -> Place:
 
 def _ours() -> Iterator[tuple[XdpLink, Role]]:
     for link in xdp_links():
+        if link.ifindex >= FIRST_INDEX:
+            continue  # parked: the same program runs elsewhere
         try:
             program = Program(open_program(link.program))
         except FileNotFoundError:

@@ -67,13 +67,13 @@ def _receiving(state: Any) -> Session:
 
 def _sending(state: Any) -> Session:
     counters = {name: int(state[name]) for name in SENDER_COUNTERS}
-    drained = int(state["limit"]) - int(state["window"])
+    first, drained = int(state["first"]), int(state["limit"]) - int(state["window"])
     return Session(
         **_same(state),
-        packets=int(state["base"]),
+        packets=(int(state["base"]) - first) & INDEX_MASK,
         outstanding=_ahead(state["sent_end"], drained),
         rtt_us=int(state["rtt_us"]) if state["rtt_samples"] else None,
-        retransmissions=max(0, counters["sent"] - int(state["sent_end"])),
+        retransmissions=_ahead(counters["sent"], int(state["sent_end"]) - first),
         counters=counters,
     )
 

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from towline.bpf import INCLUDE
-from towline.errors import LoadError
+from towline.errors import SettingsError
 from towline.kernel import predecessors
 from towline.kernel.attached import Program
 from towline.kernel.objects import open_program
@@ -48,11 +48,10 @@ class Swapper:
     """Replaces programs of one place, as often as you like; a context manager, for what is parked meanwhile."""
 
     def __init__(self, place: Place) -> None:
-        """Raises LoadError where the program is gone, PermissionsError."""
+        """Raises EndedError where the program is gone, PermissionsError."""
         self.place = place
         self._stack = ExitStack()
         try:
-            self._link = self._stack.enter_context(place.attached())
             self._parking = self._stack.enter_context(Parking())
             self._programs: dict[int, Program] = {}  # by number, all parked
             self._versions: dict[int, int] = {}
@@ -68,11 +67,11 @@ class Swapper:
         return self.put(new, prepare_s=time.monotonic() - started)
 
     def rollback(self) -> Swapped:
-        """Put the predecessor back in place; LoadError where there is none."""
+        """Put the predecessor back in place; SettingsError where there is none."""
         started = time.monotonic()
         previous = self._previous()
         if previous is None:
-            raise LoadError(f"there is no earlier program of {self.place.name} to go back to")
+            raise SettingsError(f"there is no earlier program of {self.place.name} to go back to")
         return self.put(self._adopted(previous), prepare_s=time.monotonic() - started)
 
     def load(self, source: Path, *, flags: Sequence[str] = ()) -> Program:
@@ -89,15 +88,16 @@ class Swapper:
             return self._adopted(Program(os.dup(new.program(running.name))))
 
     def put(self, new: Program, *, prepare_s: float = 0.0) -> Swapped:
-        """Put a program in place that `load` has returned."""
+        """Put a program in place that `load` has returned. Raises EndedError."""
         running, version = self._running(), self._versions[new.number]
         numbers = self._states["session"]
         touched = tuple(numbers[numbers != 0].tolist())
         started = time.monotonic()
-        self._link.replace(new.fd)
+        with self.place.attached() as link:  # not for longer: it would outlive the process that it belongs to
+            link.replace(new.fd)
         done = time.monotonic()
         effect_s = self._effect(version, done) if touched else None
-        predecessors.keep(self._link.number, running.fd)
+        predecessors.keep(self.place.link, running.fd)
         return Swapped(
             place=self.place,
             program=new.number,
@@ -131,11 +131,12 @@ class Swapper:
         self.close()
 
     def _running(self) -> Program:
-        number = self._link.program_number
+        with self.place.attached() as link:
+            number = link.program_number
         return self._programs.get(number) or self._adopted(Program(open_program(number)))
 
     def _previous(self) -> Program | None:
-        fd = predecessors.open_previous(self._link.number)
+        fd = predecessors.open_previous(self.place.link)
         return None if fd is None else Program(fd)
 
     def _adopted(self, program: Program) -> Program:

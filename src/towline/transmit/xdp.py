@@ -141,7 +141,7 @@ class XdpTransmitter:
             state["window"] = one.terms.window
             state["delivery"] = DELIVERIES.index(one.terms.delivery)
             state["ifindex"] = way.interface.index
-            for name in ("sent_end", "base", "highest"):
+            for name in ("first", "sent_end", "base", "highest"):
                 state[name] = one.first_index
             state["limit"] = one.first_index + one.terms.window & INDEX_MASK
             state["session"] = one.session

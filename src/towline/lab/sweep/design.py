@@ -21,9 +21,10 @@ GUESSED_BPS = 5e9  # unimpaired and not paced: for an estimate only
 class Design(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for a sweep, kept as design.json in its folder, so that a resumed one goes on with the same.
 
-    `plan`: as it was called; `seed`: of the order and of all chances; `ceiling_gbps`: frame bits that the emulator
-    passes, where there is one, of the cells that it passes least of; `ceilings`: cell number -> the same of each;
-    `sizes`: cell number -> bytes of its file; `refused`: cell number -> why it is not run.
+    `plan`: as it was called; `programs`: digest of the BPF programs' sources, "" where it is not known; `seed`: of
+    the order and of all chances; `ceiling_gbps`: frame bits that the emulator passes, where there is one, of the
+    cells that it passes least of; `ceilings`: cell number -> the same of each; `sizes`: cell number -> bytes of its
+    file; `refused`: cell number -> why it is not run.
     """
 
     seed: int
@@ -33,6 +34,7 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
     started: str
     machine: dict[str, str | None]
     plan: str = "plan.toml"
+    programs: str = ""
     ceiling_gbps: float | None = None
     ceilings: dict[int, float] = {}
     sizes: dict[int, int] = {}

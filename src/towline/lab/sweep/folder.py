@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import xxhash
 
+from towline.bpf import FOLDER, POLICIES
 from towline.errors import SettingsError, TowlineError
 from towline.kernel.clang import find_clang
 from towline.lab import machine
 from towline.lab.plans.plan import Plan
 from towline.lab.sweep import results
 from towline.lab.sweep.design import Design
+from towline.settings import parse_swap
 
 _SAME_MACHINE = ("kernel", "cpu")
 
@@ -53,6 +56,8 @@ def _differs(folder: Path, begun: Design, plan: Plan, *, quick: bool) -> str:
         return f"that was begun {'with' if begun.quick else 'without'} --quick"
     if begun.repetitions > plan.repetitions:
         return f"of {begun.repetitions} repetitions, not {plan.repetitions}"
+    if begun.programs and begun.programs != _programs(plan):
+        return "that was measured with BPF programs before they were changed"
     here = machine.describe()
     for name in _SAME_MACHINE:
         if begun.machine.get(name) != here.get(name):
@@ -69,7 +74,21 @@ def _new(plan: Plan, *, quick: bool) -> Design:
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=machine.describe() | {"cpus": str(os.cpu_count()), "clang": _clang()},
         plan=plan.path,
+        programs=_programs(plan),
     )
+
+
+def _programs(plan: Plan) -> str:
+    """A digest of all sources but those of policies that the plan leaves out: one more of them changes nothing."""
+    policies = {cell.settings.policy for cell in plan.cells}
+    policies |= {parse_swap(one)[1] for cell in plan.cells for one in cell.settings.swap}
+    named = {f"{policy}.bpf.c" for policy in policies}
+    read = [path for path in POLICIES.iterdir() if path.name in named]
+    read += [path for path in FOLDER.iterdir() if path.suffix in (".c", ".h")]
+    digest = xxhash.xxh3_64()
+    for path in sorted(read):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _clang() -> str | None:
