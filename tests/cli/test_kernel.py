@@ -27,7 +27,7 @@ from towline.delivery.pins import Pins
 from towline.kernel import predecessors
 from towline.kernel.objects import open_program
 from towline.running import places as places_module
-from towline.running.places import ROLES, Role
+from towline.running.places import ROLES, Place, Role
 
 EVERY, TIMED = str(POLICIES / "every.bpf.c"), str(POLICIES / "timed.bpf.c")
 COMES_S = 30.0

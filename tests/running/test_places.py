@@ -14,6 +14,7 @@ from tests.bpf.conftest import new_pair
 from tests.bpf.programs import ReceiverProgram
 from tests.namespaces import inside
 from tests.running.conftest import Both, both_programs
+from towline.bpf import POLICIES
 from towline.errors import EndedError, SettingsError
 from towline.kernel import netns
 from towline.kernel.link import interface
@@ -21,6 +22,7 @@ from towline.kernel.objects import link_info, program_info
 from towline.kernel.program import Object, attach, compile_program
 from towline.running import places as module
 from towline.running.places import Place, Role, place_called, places
+from towline.running.swap import Swapper
 
 STRANGER = """
 #include <linux/bpf.h>

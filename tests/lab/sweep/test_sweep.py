@@ -287,6 +287,14 @@ def test_sweep__on_another_machine_is_another_one(tmp_path: Path) -> None:
         carried_out(tmp_path, FakeBench())
 
 
+def test_sweep__with_other_programs_is_another_one(tmp_path: Path) -> None:
+    found = carried_out(tmp_path, FakeBench())
+    assert found.design.programs
+    results.write_design(tmp_path, type(found.design)(**{**_fields(found.design), "programs": "of yesterday"}))
+    with pytest.raises(SettingsError, match="BPF programs before they were changed"):
+        carried_out(tmp_path, FakeBench())
+
+
 def _fields(one: design.Design) -> dict[str, Any]:
     return {name: getattr(one, name) for name in one.__struct_fields__}
 
