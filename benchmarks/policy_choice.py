@@ -21,7 +21,7 @@ import numpy as np
 
 from towline.errors import LoadError
 from towline.kernel.clang import compile_program
-from towline.kernel.libbpf import library
+from towline.kernel.libbpf import library, messages
 from towline.kernel.live import run_packet
 from towline.kernel.program import Object
 
@@ -45,8 +45,9 @@ def replaced(target_fd: int) -> Iterator[None]:
     program = lib.bpf_object__next_program(handle, None)
     link = None
     try:
-        if lib.bpf_program__set_attach_target(program, target_fd, b"due_global") or lib.bpf_object__load(handle):
-            raise LoadError("the replacement does not load")
+        with messages() as said:
+            if lib.bpf_program__set_attach_target(program, target_fd, b"due_global") or lib.bpf_object__load(handle):
+                raise LoadError(said[0] if said else "the replacement does not load")
         link = lib.bpf_program__attach_freplace(program, 0, None)
         if not link:
             raise LoadError(f"freplace: {os.strerror(ct.get_errno())}")
@@ -61,15 +62,21 @@ def measure(rounds: int, seed: int = 0) -> dict[str, list[float]]:
     """Nanoseconds per packet and round of each way, in an order that chance decides anew in each round."""
     chance = random.Random(seed)
     found: dict[str, list[float]] = {name: [] for name in ("nothing", "header", "function", "value", "freplace")}
+    refused = ""
     with Object(compile_program(FOLDER / "policy_choice.bpf.c")) as choice:
         choice.load()
         choice.memory("sessions")[0]["ack_every"] = ACK_EVERY
         for _ in range(rounds):
             for name in chance.sample(list(found), len(found)):
                 program_fd = choice.program("function" if name == "freplace" else name)
-                with replaced(program_fd) if name == "freplace" else nullcontext():
-                    found[name].append(run_packet(program_fd, PACKET, repeat=REPEAT).duration_ns / CALLS)
-    return found
+                try:
+                    with replaced(program_fd) if name == "freplace" else nullcontext():
+                        found[name].append(run_packet(program_fd, PACKET, repeat=REPEAT).duration_ns / CALLS)
+                except LoadError as error:
+                    refused = str(error)
+    if refused:
+        print(f"not measured, freplace: {refused}", file=sys.stderr)
+    return {name: values for name, values in found.items() if values}
 
 
 def main() -> int:

@@ -27,6 +27,7 @@ from towline.running.places import Place
 from towline.running.sessions import states
 
 EFFECT_S = 1.0
+BREATH_S = 100e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +93,12 @@ class Swapper:
         running, version = self._running(), self._versions[new.number]
         numbers = self._states["session"]
         touched = tuple(numbers[numbers != 0].tolist())
-        started = time.monotonic()
         with self.place.attached() as link:  # not for longer: it would outlive the process that it belongs to
+            # Packets may wait for the processor that we run on: give it back first, then take it for the update alone.
+            time.sleep(BREATH_S)
+            started = time.monotonic()
             link.replace(new.fd)
-        done = time.monotonic()
+            done = time.monotonic()
         effect_s = self._effect(version, done) if touched else None
         predecessors.keep(self.place.link, running.fd)
         return Swapped(
