@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from towline.bpf import POLICIES
-from towline.errors import EndedError, TowlineError
+from towline.errors import EndedError, SettingsError, TowlineError
 from towline.running.places import place_called
 from towline.running.swap import Swapped, Swapper
 
@@ -53,7 +53,7 @@ class Swaps:
                     if self._over.wait(max(0.0, began + at_us / 1e6 - time.monotonic())):
                         return
                     self._done.append(swapper.put(program))
-        except EndedError:
-            return  # the transfer was quicker; the record's `swaps` says how many there were
+        except (EndedError, SettingsError):
+            return  # the transfer was quicker, and its program is gone; the record's `swaps` says how many there were
         except TowlineError as error:
             self._error = error
