@@ -10,10 +10,11 @@ too. A moment that is chosen at random falls into a gap in proportion to its len
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -74,7 +75,7 @@ def measure(side: Side, count: int = COUNT, size_bytes: int = SIZE_BYTES, seed: 
         family.wait_until(lambda: seen.flows or family.all_ended(), READY_S, seen.note)
         end = path.receiver if side == "receiver" else path.sender
         place = place_called(f"{end.namespace}/{end.interface}", side)
-        with Swapper(place) as swapper:
+        with away_from_lanes(), Swapper(place) as swapper:
             programs = [swapper.load(source, flags=flags) for source, flags in PROGRAMS[side]]
             gaps = programs[0].memory("gaps", "gaps")[0]
             figures: list[tuple[float, float, float]] = []
@@ -101,6 +102,17 @@ def measure(side: Side, count: int = COUNT, size_bytes: int = SIZE_BYTES, seed: 
         other_gaps_us=_random_moments(histogram),
         records=seen.records,
     )
+
+
+@contextmanager
+def away_from_lanes() -> Iterator[None]:
+    """On the last of our CPUs; a lane is on the first, and packets are not taken while somebody else is there."""
+    cpus = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cpus)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cpus)
 
 
 class _Seen:

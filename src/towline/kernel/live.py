@@ -60,6 +60,10 @@ class LiveFrames:
         )
         self._reference = ct.byref(self._options)
 
+    def use(self, program_fd: int) -> None:
+        """Run another program from here on; it must outlive this."""
+        self._program = program_fd
+
     def run(self, count: int) -> bool:
         """Run the program on `count` frames, in this thread's network namespace.
 

@@ -22,7 +22,7 @@ from towline.settings import Settings
 from towline.slots import Slots, memory_bytes
 from towline.transmit.acknowledgements import RingAcknowledgements, SharedAcknowledgements
 from towline.transmit.lane import Bursts, TransmitLane
-from towline.transmit.live import BATCH_FRAMES, LiveBursts, require_live_frames
+from towline.transmit.live import BATCH_FRAMES, Follower, LiveBursts, require_live_frames
 from towline.wire import DATA_LEAST_BYTES, DELIVERIES, HEADER_BYTES, INDEX_MASK
 
 SOURCE = FOLDER / "sender.bpf.c"
@@ -78,6 +78,7 @@ class XdpTransmitter:
         self._otherwise = otherwise
         self._secret = secrets.randbits(64)
         self._rings: list[Map] = []
+        self._followers: list[Follower] = []
         self._object = Object(compile_program(SOURCE, flags=settings.clang_flags_sender))
         try:
             self._load()
@@ -103,6 +104,8 @@ class XdpTransmitter:
         self._release()
 
     def _release(self) -> None:
+        for follower in self._followers:
+            follower.close()
         for ring in self._rings:
             ring.close()
         self._object.close()
@@ -166,16 +169,20 @@ class XdpTransmitter:
         return TransmitLane(slots=slots, hearing=hearing, bursts=bursts, otherwise=otherwise)
 
     def _live(self, number: int, payload_size: int) -> LiveBursts:
+        frames = LiveFrames(
+            self._object.program("sender"),
+            self._way.interface.index,
+            _MARK.pack(self._secret, number, 0),
+            self._way.level.frame_bytes + HEADER_BYTES + max(payload_size, DATA_LEAST_BYTES),
+            BATCH_FRAMES,
+        )
+        follower = Follower(frames, self._link)
+        self._followers.append(follower)
         return LiveBursts(
             state=self._object.memory("senders")[number],
             entries=self._object.memory("schedules")[number]["entries"],
-            frames=LiveFrames(
-                self._object.program("sender"),
-                self._way.interface.index,
-                _MARK.pack(self._secret, number, 0),
-                self._way.level.frame_bytes + HEADER_BYTES + max(payload_size, DATA_LEAST_BYTES),
-                BATCH_FRAMES,
-            ),
+            frames=frames,
+            follower=follower,
         )
 
 
