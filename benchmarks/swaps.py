@@ -29,7 +29,7 @@ from towline.lab.children import Message, children, towline_command
 from towline.lab.environments import veth
 from towline.quantities import parse_size
 from towline.running.places import place_called
-from towline.running.swap import Swapper
+from towline.running.swap import EFFECT_S, Swapper
 from towline.transfer import events
 from towline.transmit.lane import bucket_middle
 
@@ -135,6 +135,7 @@ class _Seen:
 def _random_moments(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
     """The gaps (microseconds) that 1 to 100 % of all moments do not exceed, from counts by bucket of nanoseconds."""
     middles = np.array([bucket_middle(number) for number in range(len(histogram))], np.float64)
+    histogram = np.where(middles < EFFECT_S * 1e9, histogram, 0)  # there was none before the first packet
     weights = np.cumsum(histogram * middles)
     wanted = np.arange(1, 101) / 100 * weights[-1]
     found: NDArray[np.float64] = middles[np.searchsorted(weights, wanted)] / 1e3

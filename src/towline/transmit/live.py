@@ -35,8 +35,9 @@ def require_live_frames(interface: Interface) -> None:
 class Follower:
     """Has live frames run the program that is attached, at most FOLLOW_NS after another has taken its place.
 
-    Not only because a swap means what is sent as well: a program that is attached nowhere is put into the XDP dispatcher and
-    taken out of it by each call of BPF_PROG_TEST_RUN, which waits for RCU (a twentieth of the rate was left).
+    Not only because a swap means what is sent as well: a program that is attached nowhere is put into the XDP
+    dispatcher and taken out of it by each call of BPF_PROG_TEST_RUN, which waits for RCU (a twentieth of the rate was
+    left).
     """
 
     def __init__(self, frames: LiveFrames, link: Link) -> None:
