@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import shutil
 import signal
 import subprocess
@@ -25,9 +26,11 @@ from towline.bpf import POLICIES
 from towline.cli import kernel as kernel_module
 from towline.delivery.pins import Pins
 from towline.kernel import predecessors
+from towline.kernel.identity import Identity
 from towline.kernel.objects import open_program
 from towline.running import places as places_module
 from towline.running.places import ROLES, Place, Role
+from towline.running.swap import Swapper
 
 EVERY, TIMED = str(POLICIES / "every.bpf.c"), str(POLICIES / "timed.bpf.c")
 COMES_S = 30.0
@@ -125,6 +128,7 @@ def test_list__both_sides(running: LongTransfer, typed: Typed) -> None:
         one, place = found[running.name(role)], running.place(role)
         assert (one["role"], one["link"], one["program"]) == (role, place.link, place.program)
         assert one["instructions"] > 100
+        assert (one["mode"], one["flags"]) == ("native", "")
         assert len(one["sessions"]) == 1
     numbers = {found[running.name(role)]["sessions"][0]["number"] for role in ROLES}
     assert len(numbers) == 1  # a session has one number at both ends
@@ -136,7 +140,8 @@ def test_list__is_a_row_for_each_side(running: LongTransfer, typed: Typed) -> No
         [row] = [row for row in rows if running.name(role) in row]
         cells = [cell.strip() for cell in row.split("│")]
         assert role in cells
-        assert str(running.place(role).program) in cells
+        assert any(cell.endswith(f"(program {running.place(role).program})") for cell in cells)
+        assert {"receiver": "fixed.bpf.c", "sender": "sender.bpf.c"}[role] in cells
 
 
 @pytest.mark.usefixtures("nothing_runs")
@@ -149,7 +154,7 @@ def test_list__leaves_out_what_has_just_ended(
     running: LongTransfer, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = running.place("receiver")
-    ended = Place(namespace="", interface="gone0", link=4_000_000_001, program=1, role="receiver")
+    ended = Place(namespace="", interface="gone0", mode="native", link=4_000_000_001, program=1, role="receiver")
     monkeypatch.setattr(kernel_module, "places", lambda: [ended, there])
     assert [one["interface"] for one in json.loads(typed("kernel", "list", "--json"))] == [there.name]
 
@@ -332,10 +337,10 @@ def test_watch__in_words(running: LongTransfer, typed: Typed, source: Path) -> N
     with watching(place, "receiver", str(source)) as watch:
         assert watch.line() == f"watching {source}: save it, and it runs on {place}; Ctrl-C ends this\n"
         told = [watch.line() for _ in range(3)]
+        assert re.search(r"  \d+\.\d\d Gbit/s before, \d+\.\d\d after\n", told[2])
         shown = typed.json("kernel", "show", place)
         assert told[0].startswith(f"{place}: version {shown['version']} (program {shown['program']}) instead of")
         assert "put in place in" in told[1]
-        assert "Gbit/s before" in told[2]
         save(source, good + "static int unfinished(void) {\n")
         assert watch.line().startswith("nothing was changed: clang refused a program: ")
         assert watch.interrupt() == (130, "")
@@ -352,8 +357,7 @@ class Turns:
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        if seconds != kernel_module.WATCH_S:  # it listens, to tell the rate
-            return
+        assert seconds == kernel_module.WATCH_S
         if not self._turns:
             raise KeyboardInterrupt
         self._turns.pop(0)()
@@ -365,6 +369,7 @@ def test_watch__does_nothing_until_the_file_is_saved(
     def nothing() -> None:
         pass
 
+    monkeypatch.setattr(kernel_module, "LISTEN_S", 0.0)  # the rates are told at the next look
     good, watch = source.read_text(), ("kernel", "watch", running.name("receiver"), "receiver", str(source), "--json")
     monkeypatch.setattr(kernel_module, "time", Turns(nothing, source.unlink, nothing, nothing))
     [first] = map(json.loads, typed(*watch, code=130).splitlines())  # not again, and not because it has gone
@@ -373,6 +378,61 @@ def test_watch__does_nothing_until_the_file_is_saved(
     told = [json.loads(line)["before"] for line in typed(*watch, code=130).splitlines()]
     assert told[0] == first["version"]
     assert len(told) == 2
+
+
+def test_watch__swaps_at_once_and_tells_later_what_that_did(
+    running: LongTransfer, typed: Typed, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, good, versions = running.name("receiver"), source.read_text(), []
+
+    def look() -> None:
+        with running.place("receiver").attached() as link, link.program() as program:
+            versions.append(Identity.of(program).version)
+
+    def save_again() -> None:
+        look()
+        save(source, good + f"/* {len(versions)} */\n")
+
+    monkeypatch.setattr(kernel_module, "LISTEN_S", 0.0)
+    turns = Turns(lambda: monkeypatch.setattr(kernel_module, "LISTEN_S", 3600.0), save_again, save_again, look)
+    monkeypatch.setattr(kernel_module, "time", turns)
+    told = [
+        json.loads(line)
+        for line in typed("kernel", "watch", place, "receiver", str(source), "--json", code=130).splitlines()
+    ]
+    first = versions[0]
+    assert versions == [
+        first,
+        first + 1,
+        first + 2,
+    ]  # each is there at the next look, and nobody has listened meanwhile
+    assert [one["version"] for one in told] == [first, first + 1]  # of the last nothing can be told yet
+    assert told[1]["gbps_before"] is None or told[1]["gbps_before"] > 0
+
+
+def test_watch__tells_when_something_else_is_put_in_place(
+    running: LongTransfer, typed: Typed, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = running.name("receiver")
+
+    def taken_back() -> None:
+        with Swapper(running.place("receiver")) as swapper:
+            swapper.rollback()
+
+    def nothing() -> None:
+        pass
+
+    monkeypatch.setattr(kernel_module, "LISTEN_S", 0.0)
+    for how in ((), ("--json",)):
+        monkeypatch.setattr(kernel_module, "time", Turns(taken_back, nothing))
+        told = typed("kernel", "watch", place, "receiver", str(source), *how, code=130).splitlines()
+        now = typed.json("kernel", "show", place)["version"]
+        if how:
+            [said] = map(json.loads, told)
+            assert said == {"version": now, "instead_of": said["instead_of"]}
+            assert said["instead_of"] != now
+        else:
+            assert told[-1].startswith(f"version {now} runs instead of version ")
 
 
 # ---- clean

@@ -17,6 +17,7 @@ import pytest
 from tests.cli.conftest import Typed
 from tests.long_transfer import LongTransfer
 from towline.bpf import POLICIES
+from towline.cli.curve import LEVELS, SWAP
 from towline.running import places as places_module
 from towline.running.places import ROLES, Role
 from towline.running.swap import Swapper
@@ -87,7 +88,7 @@ class Looks:
 @pytest.fixture
 def look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Say what happens between the looks; after the last, Ctrl-C."""
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "80")
 
     def between(*what: Callable[[], object]) -> None:
         # The command's own view of the module: who waits for something else goes on to sleep.
@@ -104,10 +105,9 @@ class _Time:
         self.monotonic = time.monotonic
 
 
-def cells(shown: str, name: str) -> list[str]:
-    """The row of an interface."""
-    [row] = [row for row in shown.splitlines() if name in row]
-    return [cell.strip() for cell in row.strip("│").split("│")]
+def line(shown: str, start: str) -> str:
+    """The last line that begins so."""
+    return [line.rstrip() for line in shown.splitlines() if line.startswith(start)][-1]
 
 
 def test_top__rows_for_both_sides(running: LongTransfer) -> None:
@@ -117,7 +117,8 @@ def test_top__rows_for_both_sides(running: LongTransfer) -> None:
     assert receiving["number"] == sending["number"]
     assert sending["retransmissions"] is not None
     assert sending["again_share"] is not None
-    for name in ("rtt_us", "retransmissions", "again_share"):  # the sender's to know
+    assert sending["loss_share"] is not None
+    for name in ("rtt_us", "retransmissions", "again_share", "loss_share"):  # the sender's to know
         assert receiving[name] is None
     for row in (receiving, sending):
         assert 0 < row["gbps"] < 10  # of 0.2 that it is allowed
@@ -157,14 +158,17 @@ def test_top__in_a_table(running: LongTransfer, typed: Typed, look: Callable[...
 
     look(swap)
     shown = typed("top", code=SIGINT_CODE)
-    receiving, sending = cells(shown, running.name("receiver")), cells(shown, running.name("sender"))
-    number = f"{running_number(typed, running):x}"
-    assert receiving[1:3] == ["receiver", number]
-    assert sending[1:3] == ["sender", number]
-    assert receiving[4:6] == ["-", "-"]  # round trip and what was sent again: the sender's to know
-    assert "-" not in sending[3:5]
-    assert receiving[-1].startswith(f"version {version} swapped ")
-    assert "swapped" not in sending[-1]
+    receiving, sending = (line(shown, running.name(role)).split() for role in ("receiver", "sender"))
+    assert receiving[1] == "receiver"
+    assert sending[1] == "sender"
+    assert receiving[3:6] == ["-", "-", "-"]  # round trip, losses, what was sent again: the sender's to know
+    assert "-" not in sending[2:6]
+    assert receiving[8] == sending[8] == "-"  # delivery direct has no ring
+    assert max(map(len, shown.splitlines())) <= 80
+    number = running_number(typed, running)
+    told = line(shown, f"receiver {number:x} version {version}, timed.bpf.c swapped 0 s ago")
+    assert told.endswith(f"{SWAP}{LEVELS[-1]}")
+    assert line(shown, f"sender {number:x} version 1, sender.bpf.c ").endswith(f" {LEVELS[-1]}")
 
 
 def running_number(typed: Typed, running: LongTransfer) -> int:

@@ -15,7 +15,7 @@ import pytest
 
 from towline.kernel.libbpf import MapKind
 from towline.kernel.live import run_syscall
-from towline.kernel.memory import Map, Ring
+from towline.kernel.memory import Map, Ring, ring_fill
 from towline.kernel.program import Object
 
 Build = Callable[[str], Path]
@@ -281,3 +281,21 @@ def test_ring__goes_on_where_another_consumer_stopped(fake: FakeRing) -> None:
     fake.put(13, 2)
     Ring(fake.map, RECORD).release(1)
     assert Ring(fake.map, RECORD).batch(5)[0]["number"].tolist() == [2]
+
+
+def test_ring_fill__is_seen_without_taking_anything(build: Build) -> None:
+    with Object(build(RINGS)) as rings:
+        rings.load()
+        which = rings.map("ring")
+        ring = Ring(which, RECORD)
+        assert ring_fill(which) == 0.0
+        run_syscall(rings.program("produce"), words(0, 100, 0))
+        assert ring_fill(which) == ring.fill_bytes() / ring.size_bytes == 100 * 24 / PAGE
+        ring.release(60)
+        assert ring_fill(which) == 40 * 24 / PAGE
+        assert len(ring.batch(100)[0]) == 40
+
+
+def test_ring_fill__of_an_array_is_refused() -> None:
+    with Map.create_array("tl_array", 8) as array, pytest.raises(ValueError, match="not a ring"):
+        ring_fill(array)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pyroute2 import IPRoute
 
 from towline.errors import LoadError
 from towline.kernel import netns
@@ -64,6 +65,19 @@ def test_park__attaches_each_until_close(programs: Object) -> None:
             parking.park(fd)
         assert links_of(*numbers) == numbers
     assert links_of(*numbers) == []
+
+
+def test_park__one_leaves_and_the_others_stay(programs: Object) -> None:
+    fds = [programs.program(name) for name in NAMES]
+    numbers = list(map(number_of, fds))
+    with Parking() as parking:
+        leave = [parking.park(fd) for fd in fds]
+        leave[1]()
+        assert links_of(*numbers) == sorted({numbers[0], numbers[2]})
+        with netns.inside(parking._namespace), IPRoute() as route:
+            assert len(route.get_links(kind="veth")) == 4  # its place has gone as well
+        leave[1]()  # once more does no harm
+        assert links_of(*numbers) == sorted({numbers[0], numbers[2]})
 
 
 def test_park__keeps_a_program_that_its_owner_has_closed(build: Callable[[str], Path]) -> None:

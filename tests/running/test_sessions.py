@@ -59,6 +59,21 @@ def test_sessions__what_a_receiver_knows(both: Both) -> None:
     assert seen(both.receiver.fd)[0].outstanding == 2
 
 
+def test_sessions__how_full_the_ring_is(both: Both) -> None:
+    def fills() -> list[float]:
+        return [-1.0 if one.ring_fill is None else one.ring_fill for one in seen(both.receiver.fd)]
+
+    opened = both.receiver.open(window=64, payload_size=100, delivery="ring")
+    found = fills()
+    for index in range(4):
+        feed(both, opened.number, index)
+        found += fills()
+    assert found == [pytest.approx(index * found[1]) for index in range(5)]  # nobody takes anything out
+    assert found[1] > 0
+    both.receiver.open(window=64)
+    assert fills() == [found[-1], -1.0]  # delivery direct has none
+
+
 def test_sessions__a_session_that_has_seen_no_packet(both: Both) -> None:
     both.receiver.open()
     [found] = seen(both.receiver.fd)

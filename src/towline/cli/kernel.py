@@ -21,9 +21,9 @@ from towline.errors import EndedError, FileError, TowlineError
 from towline.kernel import predecessors
 from towline.kernel.attached import Program
 from towline.kernel.figures import figures
-from towline.kernel.successor import PROGRAM_VERSION
+from towline.kernel.identity import Identity
 from towline.running.places import Place, Role, place_called, places
-from towline.running.rates import rates
+from towline.running.rates import Meter
 from towline.running.sessions import sessions
 from towline.running.swap import Swapped, Swapper
 from towline.settings import split_flags
@@ -59,15 +59,16 @@ def list_(*, json: Json = False) -> int:
     if not found:
         print("no program of towline runs here: they run while `towline send` or `towline receive` does")
         return 0
-    table = Table("interface", "role", "program", "version", "instructions", "sessions", "packets", "ACKs")
+    table = Table("interface", "role", "XDP", "version", "source", "flags", "sessions", "packets", "ACKs")
     for one in found:
         of_all = one["sessions"]
         table.add_row(
             Text(printable(one["interface"])),
             one["role"],
-            str(one["program"]),
-            str(one["version"]),
-            f"{one['instructions']:,}",
+            one["mode"],
+            f"{one['version']} (program {one['program']})",
+            Text(printable(one["source"])),
+            Text(printable(one["flags"]) or "-"),
             str(len(of_all)),
             f"{sum(session['packets'] for session in of_all):,}",
             f"{sum(session['counters']['acks'] for session in of_all):,}",
@@ -92,8 +93,8 @@ def show(interface: str, /, *, json: Json = False) -> int:
         print_json(found)
         return 0
     table = Table(show_header=False, title=Text(printable(found["interface"])), title_justify="left")
-    for name in ("role", "program", "version", "link", "instructions", "jited_bytes"):
-        table.add_row(name, str(found[name]))
+    for name in ("role", "mode", "version", "source", "flags", "program", "link", "instructions", "jited_bytes"):
+        table.add_row(name, Text(printable(str(found[name])) or "-"))
     for name, value in found["constants"].items():
         table.add_row(f"const {name}", str(value))
     print_table(table)
@@ -190,13 +191,10 @@ def watch(
     with Swapper(place) as swapper:
         if not json:
             print(f"watching {file}: save it, and it runs on {place.name}; Ctrl-C ends this", flush=True)
-        saved = None
+        watching = _Watching(swapper, file, flags, json)
         while place.is_there():
-            with suppress(FileNotFoundError):  # an editor may save by a new file in the place of the old one
-                now = file.stat().st_mtime_ns
-                if now != saved:
-                    saved = now
-                    _swap_and_listen(swapper, file, flags, json)
+            with suppress(EndedError):
+                watching.look()
             time.sleep(WATCH_S)
     if not json:
         print(f"the program on {place.name} has ended, and with it this")
@@ -224,33 +222,74 @@ def clean(*, json: Json = False) -> int:
     return 0
 
 
-def _swap_and_listen(swapper: Swapper, file: Path, flags: Sequence[str], json: bool) -> None:
-    """What does not work is told, and the next save may do better."""
-    before = _gbps(swapper.place)
-    try:
-        swapped = swapper.swap(file, flags=flags)
-    except TowlineError as error:
-        if json:
-            print_json({"error": str(error)})
-        else:
-            print(f"nothing was changed: {error}", flush=True)
-        return
-    after = _gbps(swapper.place)
-    if json:
-        print_json(msgspec.to_builtins(swapped) | {"gbps_before": before, "gbps_after": after})
-        return
-    _tell(swapped, json)
-    print(f"  {before:.2f} Gbit/s before, {after:.2f} after", flush=True)
+class _Watching:
+    """`look` every WATCH_S: it swaps at once when the file was saved, and tells LISTEN_S later what that did."""
 
+    def __init__(self, swapper: Swapper, file: Path, flags: Sequence[str], json: bool) -> None:
+        self._swapper, self._file, self._flags, self._json = swapper, file, flags, json
+        self._meter = Meter(LISTEN_S)
+        self._began = time.monotonic()
+        self._saved: int | None = None
+        self._version = swapper.running_version
+        self._listening: tuple[Swapped, float | None, float] | None = None  # the rate before, and since when
 
-def _gbps(place: Place) -> float:
-    """Payload per second over all sessions of a place, over LISTEN_S."""
-    with place.attached() as link, link.program() as program:
-        before, began = {one.number: one for one in sessions(program)}, time.monotonic()
-        time.sleep(LISTEN_S)
-        after, seconds = sessions(program), time.monotonic() - began
-    both = [(before[one.number], one) for one in after if one.number in before]
-    return sum(rates(*looks, seconds).gbps or 0.0 for looks in both)
+    def look(self) -> None:
+        """Raises EndedError."""
+        now = time.monotonic()
+        self._meter.look(self._swapper.sessions(), now)
+        if (version := self._swapper.running_version) != self._version:
+            self._tell_replaced(version)
+        if self._listening and now - self._listening[2] >= LISTEN_S:
+            self._tell_rates()
+        with suppress(FileNotFoundError):  # an editor may save by a new file in the place of the old one
+            saved = self._file.stat().st_mtime_ns
+            # What stands in the file in the beginning nobody waits for, so there is time to learn the rate before.
+            if saved != self._saved and (self._saved is not None or now - self._began >= LISTEN_S):
+                self._saved = saved
+                self._swap()
+
+    def _swap(self) -> None:
+        """What does not work is told, and the next save may do better."""
+        if self._listening:
+            self._tell_rates()
+        before = self._meter.gbps
+        try:
+            swapped = self._swapper.swap(self._file, flags=self._flags)
+        except EndedError:
+            raise
+        except TowlineError as error:
+            if self._json:
+                print_json({"error": str(error)})
+            else:
+                print(f"nothing was changed: {error}", flush=True)
+            return
+        now = time.monotonic()
+        self._meter.look(self._swapper.sessions(), now)
+        self._meter.restart()
+        self._version, self._listening = swapped.version, (swapped, before, now)
+        if not self._json:
+            _tell(swapped, self._json)
+
+    def _tell_replaced(self, version: int) -> None:
+        before, self._version, self._listening = self._version, version, None
+        if self._json:
+            print_json({"version": version, "instead_of": before})
+            return
+        print(
+            f"version {version} runs instead of version {before}: the transfer stood still and its process took back"
+            " what was put in place, or somebody else has swapped",
+            flush=True,
+        )
+
+    def _tell_rates(self) -> None:
+        assert self._listening is not None
+        (swapped, before, _), after = self._listening, self._meter.gbps
+        self._listening = None
+        if self._json:
+            print_json(msgspec.to_builtins(swapped) | {"gbps_before": before, "gbps_after": after})
+            return
+        said = ("-" if one is None else f"{one:.2f}" for one in (before, after))
+        print("  {} Gbit/s before, {} after".format(*said), flush=True)
 
 
 def _place(text: str, role: Role | None = None) -> Place:
@@ -273,9 +312,10 @@ def _described(place: Place) -> dict[str, Any]:
         return {
             "interface": place.name,
             "role": place.role,
+            "mode": place.mode,
             "link": place.link,
             "program": program.number,
-            "version": program.constant(PROGRAM_VERSION),
+            **msgspec.to_builtins(Identity.of(program)),
             "instructions": made.instructions,
             "jited_bytes": made.jited_bytes,
             "constants": _numbers(program),

@@ -76,11 +76,11 @@ class Screen:
             case events.Note():
                 self._say(event.text)
             case events.Replaced():
-                self._say(f"the {event.side}'s program was replaced: version {event.version} (program {event.program})")
+                self._say(f"the {event.side}'s program was replaced: {which(event.version, event.source)}")
             case events.RolledBack():
                 self._say(
                     f"the transfer stood still for {event.stalled_seconds:.0f} s after the {event.side}'s program was"
-                    f" replaced: version {event.version} (program {event.program}) is back"
+                    f" replaced: {which(event.version, event.source)} is back"
                 )
             case events.Progress():
                 self.last = event
@@ -129,6 +129,11 @@ class Screen:
         # A receiver's record has no size and time: the sender's clock counts, and nobody sees it here.
         seen = {"file_bytes": self.last.done_bytes, "seconds": self.last.seconds} if self.last else {}
         self._say(f"{event.name}{where}: {sentence({**seen, **event.record})}")
+
+
+def which(version: int, source: str) -> str:
+    """A program, in words."""
+    return printable(f"version {version}, {source}" if source else f"version {version}")
 
 
 def printable(text: str) -> str:

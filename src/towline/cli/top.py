@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from towline.cli.curve import Curve
 from towline.cli.options import FLAG
-from towline.cli.screen import print_json, printable
+from towline.cli.screen import print_json, printable, which
 from towline.errors import EndedError, SettingsError
+from towline.kernel.identity import Identity
 from towline.running.places import Place, places
 from towline.running.rates import Rates, rates
 from towline.running.sessions import Session, sessions
@@ -28,8 +31,8 @@ Seconds = Annotated[float, Parameter(show_default=True)]
 def top(*, every: Seconds = 1.0, json: Annotated[bool, FLAG] = False) -> int:
     """Watch the sessions of all transfers that run here, in every network namespace, until Ctrl-C.
 
-    A program that was swapped within the last ten seconds is marked. A sender knows round trip and retransmissions, a
-    receiver does not; acknowledgements and window both.
+    A program that was swapped within the last ten seconds is pointed out, and each swap stands in the curve of the rate
+    as a bar. A sender knows round trip, losses and what it sends again, a receiver does not; the rest both do.
 
     For example:
 
@@ -54,16 +57,21 @@ def top(*, every: Seconds = 1.0, json: Annotated[bool, FLAG] = False) -> int:
             time.sleep(every)
     with Live(console=Console(), auto_refresh=False, screen=Console().is_terminal) as live:
         while True:
-            live.update(_table(view.look()), refresh=True)
+            rows = view.look()
+            live.update(_screen(rows, view.curves.values(), live.console.width), refresh=True)
             time.sleep(every)
+
+
+Key = tuple[int, int]  # a session on a link
 
 
 @dataclass
 class _View:
     """Remembers the last look, from which rates follow, and when a program was another one."""
 
-    before: dict[tuple[int, int], tuple[float, Session]] = field(default_factory=dict)
+    before: dict[Key, tuple[float, Session]] = field(default_factory=dict)
     versions: dict[int, tuple[int, float | None]] = field(default_factory=dict)  # by link: version, when it was swapped
+    curves: dict[Key, Curve] = field(default_factory=dict)
 
     def look(self) -> list[dict[str, Any]]:
         """A row for each session."""
@@ -71,28 +79,31 @@ class _View:
         for place in places():
             try:
                 with place.attached() as link, link.program() as program:
-                    now, version = time.monotonic(), program.constant("program_version")
+                    now, identity = time.monotonic(), Identity.of(program)
                     found = sessions(program)
             except (EndedError, FileNotFoundError):  # it has just ended
                 continue
-            swapped_at = self._swapped_at(place, version, now)
+            swapped_at = self._swapped_at(place, identity.version, now)
             for session in found:
                 key = place.link, session.number
                 seen[key] = now, session
+                moved = self._rates(key, now, session)
+                self.curves.setdefault(key, Curve()).add(moved.gbps, swapped=swapped_at == now)
                 rows.append(
                     {
                         "interface": place.name,
                         "role": place.role,
-                        "version": version,
+                        **msgspec.to_builtins(identity),
                         "swapped_seconds_ago": None if swapped_at is None else now - swapped_at,
                         **msgspec.to_builtins(session),
-                        **msgspec.to_builtins(self._rates(key, now, session)),
+                        **msgspec.to_builtins(moved),
                     }
                 )
         self.before = seen
+        self.curves = {key: self.curves[key] for key in seen}  # in the order of the rows
         return rows
 
-    def _rates(self, key: tuple[int, int], now: float, session: Session) -> Rates:
+    def _rates(self, key: Key, now: float, session: Session) -> Rates:
         then, earlier = self.before.get(key, (now, session))
         return rates(earlier, session, now - then)
 
@@ -104,25 +115,50 @@ class _View:
         return when
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(title="towline top" if rows else "no session runs here; Ctrl-C ends this", title_justify="left")
-    for name in ("interface", "role", "session", "Gbit/s", "rtt us", "again %", "packets/ACK", "window %", "program"):
-        table.add_column(name, justify="left" if name in ("interface", "role", "session", "program") else "right")
+def _screen(rows: list[dict[str, Any]], curves: Iterable[Curve], width: int) -> Group:
+    """Two lines for each session, so that a terminal of 80 columns holds them: its numbers; its program and its rate
+    over time.
+    """
+    if not rows:
+        return Group("no session runs here; Ctrl-C ends this")
+    return Group(_numbers(rows), *_curves(rows, curves, width))
+
+
+def _numbers(rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    for name in ("interface", "role"):
+        table.add_column(name, no_wrap=True)
+    for name in ("Gbit/s", "rtt us", "loss %", "again %", "per ACK", "window %", "ring %"):
+        table.add_column(name, justify="right")
     for row in rows:
-        ago = row["swapped_seconds_ago"]
-        mark = f" swapped {ago:.0f} s ago" if ago is not None and ago < LATELY_S else ""
         table.add_row(
             Text(printable(row["interface"])),
             row["role"],
-            f"{row['number']:x}",
             _number(row["gbps"], ".2f"),
             _number(row["rtt_us"], ","),
+            _number(row["loss_share"], ".2f", 100),
             _number(row["again_share"], ".2f", 100),
             _number(row["packets_per_ack"], ".1f"),
             f"{100 * row['outstanding'] / row['window']:.0f}",
-            Text(f"version {row['version']}") + Text(mark, style="bold yellow"),
+            _number(row["ring_fill"], ".0f", 100),
         )
     return table
+
+
+def _curves(rows: list[dict[str, Any]], curves: Iterable[Curve], width: int) -> Iterator[Text]:
+    """One below the other, as the rows of the table are."""
+    names = [_name(row) for row in rows]
+    longest = max(map(len, names))
+    for name, curve in zip(names, curves, strict=True):
+        name.pad_right(longest - len(name) + 2)
+        yield name + curve.drawn(width - longest - 2)
+
+
+def _name(row: dict[str, Any]) -> Text:
+    ago = row["swapped_seconds_ago"]
+    mark = f" swapped {ago:.0f} s ago" if ago is not None and ago < LATELY_S else ""
+    whose = f"{row['role']} {row['number']:x} {which(row['version'], row['source'])}"
+    return Text(whose) + Text(mark, style="bold yellow")
 
 
 def _number(value: float | None, form: str, scale: float = 1) -> str:

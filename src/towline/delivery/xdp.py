@@ -19,13 +19,14 @@ from towline.delivery.session import new_session
 from towline.errors import MalformedError, UnsupportedError
 from towline.framing import Level, Numbers, write_frame
 from towline.kernel.attached import Attached
+from towline.kernel.identity import Identity
 from towline.kernel.libbpf import MapKind
 from towline.kernel.link import Interface, xdp_mode
 from towline.kernel.memory import Map
 from towline.kernel.objects import open_map
 from towline.kernel.program import Link, Object, attach, compile_program
 from towline.kernel.stuck import release_stuck
-from towline.kernel.successor import PROGRAM_VERSION, prepare
+from towline.kernel.successor import prepare
 from towline.protocol.opening import Terms
 from towline.settings import Settings
 from towline.slots import memory_bytes
@@ -86,8 +87,9 @@ class XdpReceiver:
 
     def _loaded(self, constants: dict[str, int]) -> Object:
         settings = self._settings
-        new = Object(self._compiled())
-        new.set_constants(**constants)
+        source, flags = self._source(), settings.clang_flags_receiver
+        new = Object(compile_program(source, flags=(INCLUDE, *flags)))
+        new.set_constants(**constants | Identity.made(1, source, flags).constants(new.constants()))
         with (
             Map.create_array("towline_slots", self._slots_bytes) as slots,
             Map.create_ring("towline_records", settings.ring_size) as records,
@@ -108,7 +110,12 @@ class XdpReceiver:
                         " or remove it with `towline kernel clean`",
                     )
             return prepare(
-                running, self._source(), running.constant(PROGRAM_VERSION) + 1, flags=self._flags(), others=("want",)
+                running,
+                self._source(),
+                Identity.of(running).version + 1,
+                flags=self._settings.clang_flags_receiver,
+                include=(INCLUDE,),
+                others=("want",),
             )
 
     def _attached(self, predecessor: Attached | None, program: int) -> Link:
@@ -129,12 +136,6 @@ class XdpReceiver:
 
     def _source(self) -> Path:
         return SOURCES / f"{self._settings.policy}.bpf.c"
-
-    def _flags(self) -> tuple[str, ...]:
-        return (INCLUDE, *self._settings.clang_flags_receiver)
-
-    def _compiled(self) -> Path:
-        return compile_program(self._source(), flags=self._flags())
 
     def open(self, terms: Terms, origin: Origin, first_index: int, rtt_us: int) -> tuple[int, Delivery]:
         """A session with its memory, from here on served by XDP.

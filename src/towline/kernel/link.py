@@ -118,7 +118,11 @@ def xdp_features(ifindex: int) -> frozenset[str] | None:
 def xdp_mode(ifindex: int) -> Literal["native", "generic"]:
     """How the program runs that is on an interface."""
     with IPRoute() as route:
-        xdp = route.get_links(ifindex)[0].get_attr("IFLA_XDP")
+        return mode_of(route.get_links(ifindex)[0].get_attr("IFLA_XDP"))
+
+
+def mode_of(xdp: Any) -> Literal["native", "generic"]:
+    """The same, from the attribute IFLA_XDP of an interface."""
     return "generic" if xdp and xdp.get_attr("IFLA_XDP_ATTACHED") == _XDP_ATTACHED_SKB else "native"
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from towline.errors import PermissionsError
 from towline.kernel.libbpf import BPF_F_MMAPABLE, MapCreateOptions, MapKind, library, refusal
 
-__all__ = ["Map", "Ring", "stride"]
+__all__ = ["Map", "Ring", "ring_fill", "stride"]
 
 _NAME_BYTES = 15  # BPF_OBJ_NAME_LEN without its zero
 _HEADER_BYTES = 8  # struct bpf_ringbuf_hdr: length and flags, page offset
@@ -129,6 +129,18 @@ class Map:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def ring_fill(ring: Map) -> float:
+    """The share of a ring buffer in use, 0 to 1, for who does not consume it. Raises ValueError for other kinds."""
+    if ring.kind != MapKind.RINGBUF:
+        raise ValueError(f"map {ring.name} is not a ring buffer")
+    positions = []
+    for page in range(2):  # the consumer's, the producer's: what is in use is never less than nothing
+        with mmap.mmap(ring.fd, mmap.PAGESIZE, prot=mmap.PROT_READ, offset=page * mmap.PAGESIZE) as memory:
+            positions.append(int.from_bytes(memory[:8], sys.byteorder))
+    consumed, produced = positions
+    return min((produced - consumed) / ring.max_entries, 1.0)  # both move between the looks
 
 
 class Ring:

@@ -9,6 +9,7 @@ attached somewhere else as well is in it already.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -33,13 +34,20 @@ class Parking:
         self._namespace = Path(f"/proc/self/fd/{fd}")
         self._index = FIRST_INDEX
 
-    def park(self, program_fd: int) -> None:
-        """Attach a program; it stays until `close`."""
+    def park(self, program_fd: int) -> Callable[[], None]:
+        """Attach a program; it stays until what this returns is called, or `close`."""
         index, self._index = self._index, self._index + 1
+        place = self._stack.enter_context(ExitStack())
         with inside(self._namespace):
             with IPRoute() as route:
                 route.link("add", ifname=f"park{index}", index=index, kind="veth", peer={"ifname": "peer%d"})
-            self._stack.enter_context(attach(program_fd, index))
+            place.callback(self._remove, index)
+            place.enter_context(attach(program_fd, index))
+        return place.close
+
+    def _remove(self, index: int) -> None:
+        with inside(self._namespace), IPRoute() as route:
+            route.link("del", index=index)
 
     def close(self) -> None:
         """Let all of them go; those that are attached elsewhere run on."""

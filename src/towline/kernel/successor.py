@@ -8,23 +8,29 @@ from pathlib import Path
 
 from towline.errors import LayoutError, LoadError
 from towline.kernel.attached import Program
+from towline.kernel.identity import PROGRAM_VERSION, Identity
 from towline.kernel.layout import differences
 from towline.kernel.program import Object, compile_program
 
 STATE_VERSION = "state_version"
-PROGRAM_VERSION = "program_version"
 SHARED = ".bss.shared"  # see state.h
 
 
 def prepare(
-    running: Program, source: Path, version: int, *, flags: Sequence[str] = (), others: Sequence[str] = ()
+    running: Program,
+    source: Path,
+    version: int,
+    *,
+    flags: Sequence[str] = (),
+    include: Sequence[str] = (),
+    others: Sequence[str] = (),
 ) -> Object:
     """An object, to be closed, whose program of the same name as the running one is loaded (and `others` of it), on its
-    maps and with its constants, but for the version.
+    maps and with its constants, but for what it says of itself. `include`: flags by which it finds our headers.
 
     Raises CompileError, LoadError (the source's line in it) and LayoutError, and then nothing has changed.
     """
-    new = Object(compile_program(source, flags=flags))
+    new = Object(compile_program(source, flags=(*include, *flags)))
     try:
         if running.name not in new.program_names():
             has = ", ".join(new.program_names()) or "none"
@@ -32,10 +38,8 @@ def prepare(
         if found := list(_differences(running, new)):
             raise LayoutError(source.name, found)
         theirs = new.constants()
-        constants = {
-            name: value for name, value in running.constants().items() if name in theirs and name != PROGRAM_VERSION
-        }
-        new.set_constants(**constants, **{PROGRAM_VERSION: version})
+        constants = {name: value for name, value in running.constants().items() if name in theirs}
+        new.set_constants(**constants | Identity.made(version, source, flags).constants(theirs))
         new.keep(running.name, *others)
         for name in new.map_names():
             if (name == SHARED or not name.startswith(".")) and (shared := running.map(name)):

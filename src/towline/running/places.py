@@ -13,11 +13,13 @@ from pyroute2 import IPRoute
 from towline.errors import EndedError, PermissionsError, SettingsError
 from towline.kernel import netns
 from towline.kernel.attached import Attached, Program
+from towline.kernel.identity import Identity
+from towline.kernel.link import mode_of
 from towline.kernel.objects import XdpLink, open_program, xdp_links
 from towline.kernel.parking import FIRST_INDEX
-from towline.kernel.successor import PROGRAM_VERSION
 
 Role = Literal["receiver", "sender"]
+Mode = Literal["native", "generic"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
@@ -27,6 +29,7 @@ class Place:
 
     namespace: str
     interface: str
+    mode: Mode
     link: int
     program: int
     role: Role
@@ -58,11 +61,18 @@ def places() -> list[Place]:
         if not links:
             break
         with suppress(OSError, PermissionsError), netns.inside(path):  # a namespace may end, or be closed to us
-            for ifindex, program, interface in _programs_here():
+            for ifindex, program, interface, mode in _programs_here():
                 if (ifindex, program) in links:
                     link, role = links.pop((ifindex, program))
                     found.append(
-                        Place(namespace=namespace, interface=interface, link=link.number, program=program, role=role)
+                        Place(
+                            namespace=namespace,
+                            interface=interface,
+                            mode=mode,
+                            link=link.number,
+                            program=program,
+                            role=role,
+                        )
                     )
     return sorted(found, key=lambda place: (place.namespace, place.interface))
 
@@ -90,18 +100,18 @@ def _ours() -> Iterator[tuple[XdpLink, Role]]:
             continue
         with program:
             role = next((role for role in ROLES if role == program.name and program.map(_STATES[role])), None)
-            if role is not None and PROGRAM_VERSION in program.constants():
+            if role is not None and Identity.of(program).version:
                 yield link, role
 
 
 _STATES: dict[Role, str] = {"receiver": "receivers", "sender": "senders"}
 
 
-def _programs_here() -> Iterator[tuple[int, int, str]]:
-    """(ifindex, program's number, name) of each interface of this thread's namespace that has an XDP program."""
+def _programs_here() -> Iterator[tuple[int, int, str, Mode]]:
+    """(ifindex, program's number, name, how it runs) of each interface of this thread's namespace with XDP."""
     with IPRoute() as route:
         for link in route.get_links():
             xdp = link.get_attr("IFLA_XDP")
             number = xdp.get_attr("IFLA_XDP_PROG_ID") if xdp else None
             if number:
-                yield link["index"], number, link.get_attr("IFLA_IFNAME")
+                yield link["index"], number, link.get_attr("IFLA_IFNAME"), mode_of(xdp)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from towline.framing import LEVELS
 from towline.kernel.attached import Program
+from towline.kernel.memory import ring_fill
+from towline.kernel.objects import open_map
 from towline.wire import DELIVERIES, INDEX_MASK
 
 RECEIVER_COUNTERS = (
@@ -17,7 +20,7 @@ RECEIVER_COUNTERS = (
     *("corrupt", "malformed", "contended"),
 )
 SENDER_COUNTERS = (
-    *("sent", "acks", "nacks", "full_nacks", "ring_full", "impossible"),
+    *("sent", "useless", "acks", "nacks", "full_nacks", "ring_full", "impossible"),
     *("corrupt", "malformed", "contended"),
 )
 
@@ -34,6 +37,7 @@ class Session:
     served_by: int  # the version of the program that took its last packet; 0: none has come
     packets: int  # that have arrived for the first time, or, at a sender, are acknowledged
     outstanding: int  # slots of the window in use
+    ring_fill: float | None  # 0 to 1: the share of its ring buffer in use; None: it has none
     rtt_us: int | None
     retransmissions: int | None
     counters: dict[str, int]
@@ -47,16 +51,30 @@ def states(program: Program) -> NDArray[Any]:
 def sessions(program: Program) -> list[Session]:
     """Those that are open now."""
     read = _receiving if program.name == "receiver" else _sending
-    return [read(state) for state in states(program) if state["session"]]
+    return [read(state, _ring_fill(program, row)) for row, state in enumerate(states(program)) if state["session"]]
 
 
 _MEMORY = {"receiver": ("receivers", "receiver_state"), "sender": ("senders", "sender_state")}
+_RINGS = {"receiver": "records", "sender": "acknowledgements"}
 
 
-def _receiving(state: Any) -> Session:
+def _ring_fill(program: Program, row: int) -> float | None:
+    rings = program.map(_RINGS[program.name])
+    number = rings.get(row.to_bytes(4, sys.byteorder)) if rings else None
+    if number is None:
+        return None
+    try:
+        with open_map(int.from_bytes(number, sys.byteorder)) as ring:
+            return ring_fill(ring)
+    except FileNotFoundError:  # the session has ended meanwhile
+        return None
+
+
+def _receiving(state: Any, fill: float | None) -> Session:
     counters = {name: int(state[name]) for name in RECEIVER_COUNTERS}
     return Session(
         **_same(state),
+        ring_fill=fill,
         packets=counters["placed"],
         outstanding=_ahead(state["highest"], state["drained"]),
         rtt_us=None,
@@ -65,11 +83,12 @@ def _receiving(state: Any) -> Session:
     )
 
 
-def _sending(state: Any) -> Session:
+def _sending(state: Any, fill: float | None) -> Session:
     counters = {name: int(state[name]) for name in SENDER_COUNTERS}
     first, drained = int(state["first"]), int(state["limit"]) - int(state["window"])
     return Session(
         **_same(state),
+        ring_fill=fill,
         packets=(int(state["base"]) - first) & INDEX_MASK,
         outstanding=_ahead(state["sent_end"], drained),
         rtt_us=int(state["rtt_us"]) if state["rtt_samples"] else None,

@@ -20,11 +20,12 @@ from towline.bpf import INCLUDE
 from towline.errors import SettingsError
 from towline.kernel import predecessors
 from towline.kernel.attached import Program
+from towline.kernel.identity import Identity
 from towline.kernel.objects import open_program
 from towline.kernel.parking import Parking
-from towline.kernel.successor import PROGRAM_VERSION, prepare
+from towline.kernel.successor import prepare
 from towline.running.places import Place
-from towline.running.sessions import states
+from towline.running.sessions import Session, sessions, states
 
 EFFECT_S = 1.0
 BREATH_S = 100e-6
@@ -55,6 +56,7 @@ class Swapper:
         try:
             self._parking = self._stack.enter_context(Parking())
             self._programs: dict[int, Program] = {}  # by number, all parked
+            self._leave: dict[int, ExitStack] = {}  # by number: what lets go of one
             self._versions: dict[int, int] = {}
             self._states = states(self._running())
         except BaseException:
@@ -62,10 +64,18 @@ class Swapper:
             raise
 
     def swap(self, source: Path, *, flags: Sequence[str] = ()) -> Swapped:
-        """Compile a program and put it in place; raises what `load` raises, and then nothing has changed."""
+        """Compile a program and put it in place; raises what `load` raises, and then nothing has changed.
+
+        Programs other than it and its predecessor are let go: more than 48 do not fit the kernel's XDP dispatcher, and
+        are called by a slower way.
+        """
         started = time.monotonic()
-        new = self.load(source, flags=flags)
-        return self.put(new, prepare_s=time.monotonic() - started)
+        new, before = self.load(source, flags=flags), self._running()
+        swapped = self.put(new, prepare_s=time.monotonic() - started)
+        for number in self._programs.keys() - {new.number, before.number}:
+            del self._programs[number]
+            self._leave.pop(number).close()
+        return swapped
 
     def rollback(self) -> Swapped:
         """Put the predecessor back in place; SettingsError where there is none."""
@@ -73,7 +83,13 @@ class Swapper:
         previous = self._previous()
         if previous is None:
             raise SettingsError(f"there is no earlier program of {self.place.name} to go back to")
-        return self.put(self._adopted(previous), prepare_s=time.monotonic() - started)
+        earlier = self._adopted(previous)
+        if earlier is self._running():
+            raise SettingsError(
+                f"the program of {self.place.name} from before the last swap runs already: the process that holds it"
+                " has taken back what stopped its transfer"
+            )
+        return self.put(earlier, prepare_s=time.monotonic() - started)
 
     def load(self, source: Path, *, flags: Sequence[str] = ()) -> Program:
         """A program that is ready to be put in place; it is this object's.
@@ -85,7 +101,7 @@ class Swapper:
             self._adopted(previous)  # its version is taken, too
         running = self._running()
         version = max(self._versions.values()) + 1
-        with prepare(running, source, version, flags=(INCLUDE, *flags)) as new:
+        with prepare(running, source, version, flags=flags, include=(INCLUDE,)) as new:
             return self._adopted(Program(os.dup(new.program(running.name))))
 
     def put(self, new: Program, *, prepare_s: float = 0.0) -> Swapped:
@@ -117,6 +133,10 @@ class Swapper:
         """Of the program that is in place."""
         return self.version_of(self._running())
 
+    def sessions(self) -> list[Session]:
+        """Those that are open now. Raises EndedError."""
+        return sessions(self._running())
+
     def version_of(self, program: Program) -> int:
         """Of one that `load` has returned."""
         return self._versions[program.number]
@@ -147,10 +167,11 @@ class Swapper:
         if program.number in self._programs:
             program.close()
             return self._programs[program.number]
-        self._stack.callback(program.close)
-        self._parking.park(program.fd)
-        self._programs[program.number] = program
-        self._versions[program.number] = program.constant(PROGRAM_VERSION)
+        leave = self._stack.enter_context(ExitStack())
+        leave.callback(program.close)
+        leave.callback(self._parking.park(program.fd))
+        self._programs[program.number], self._leave[program.number] = program, leave
+        self._versions[program.number] = Identity.of(program).version
         return program
 
     def _effect(self, version: int, since: float) -> float | None:

@@ -72,7 +72,8 @@ class Replaced(Event, frozen=True, kw_only=True):
 
     side: Side
     program: int  # the kernel's number
-    version: int
+    version: int  # 0: it is none of towline's
+    source: str  # the file that it was compiled from
 
 
 class RolledBack(Event, frozen=True, kw_only=True):
@@ -81,6 +82,7 @@ class RolledBack(Event, frozen=True, kw_only=True):
     side: Side
     program: int
     version: int
+    source: str
     stalled_seconds: float
 
 

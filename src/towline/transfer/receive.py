@@ -148,15 +148,20 @@ class _Receiving:
             for letter in self._control.receive(self._poll_s()):
                 self._heed(letter)
             self._tell(now_us())  # before the rings are emptied
-            self._watchdog.look(self._drained(), now_us())
+            self._watchdog.look(self._progressed(), now_us())
             for key, incoming in list(self._incoming.items()):
                 if self._step(key, incoming):
                     self._moved_us = now_us()
 
-    def _drained(self) -> int | None:
-        """How many packets have been verified, of all transfers that go on; None where none does."""
+    def _progressed(self) -> int | None:
+        """A number that grows as transfers move on; None where none does.
+
+        What has been seen counts besides what is verified: on a slow path a block takes longer than a program's trial.
+        It is never more than a window ahead, so that a program which does harm cannot make it grow for long.
+        """
         going_on = [one for one in self._incoming.values() if one.stage is Stage.RECEIVING]
-        return sum(lane.rules.drained for one in going_on for lane in one.lanes.values()) if going_on else None
+        lanes = [lane for one in going_on for lane in one.lanes.values()]
+        return sum(lane.rules.drained + lane.delivery.highest for lane in lanes) if going_on else None
 
     def _poll_s(self) -> float:
         """How long to wait for a message before the next look at what XDP has placed: often enough for the smallest

@@ -9,8 +9,8 @@ from typing import Protocol, Self
 
 from towline.kernel.attach import Link, replace_program
 from towline.kernel.attached import Program
+from towline.kernel.identity import Identity
 from towline.kernel.objects import link_info, open_program, program_info
-from towline.kernel.successor import PROGRAM_VERSION
 from towline.protocol.trial import PATIENCE_US, Trial, Verdict
 from towline.transfer.events import OnEvent, Replaced, RolledBack, Side
 from towline.transfer.sampling import Ticks
@@ -39,7 +39,7 @@ class Watchdog:
         self.version: int | None = None  # of the program that is there; None: there is none
         self._proven: int | None = None  # a descriptor
         if watched.program is not None:
-            self.version = _version_of(os.dup(watched.program))
+            self.version = _identity_of(os.dup(watched.program)).version
             self._proven = os.dup(watched.program)
             self._trial = Trial(program_info(watched.program).id, now)
 
@@ -65,10 +65,11 @@ class Watchdog:
 
     def _replaced(self, number: int) -> None:
         try:
-            self.version = _version_of(open_program(number))
+            said = _identity_of(open_program(number))
         except FileNotFoundError:  # by a third one, meanwhile
             return
-        self._on_event(Replaced(side=self._side, program=number, version=self.version))
+        self.version = said.version
+        self._on_event(Replaced(side=self._side, program=number, version=said.version, source=said.source))
 
     def _keep(self, fd: int) -> None:
         self.close()
@@ -76,12 +77,17 @@ class Watchdog:
 
     def _roll_back(self, link: Link) -> None:
         assert self._proven is not None
-        self.version = _version_of(os.dup(self._proven))
+        said = _identity_of(os.dup(self._proven))
+        self.version = said.version
         replace_program(link.fd, self._proven)  # returns when nobody runs the other one any more
         self._watched.recover()
         self._on_event(
             RolledBack(
-                side=self._side, program=self._trial.proven, version=self.version, stalled_seconds=PATIENCE_US / 1e6
+                side=self._side,
+                program=self._trial.proven,
+                version=said.version,
+                source=said.source,
+                stalled_seconds=PATIENCE_US / 1e6,
             )
         )
 
@@ -94,7 +100,7 @@ class Watchdog:
         self.close()
 
 
-def _version_of(fd: int) -> int:
+def _identity_of(fd: int) -> Identity:
     """Closes the descriptor."""
     with Program(fd) as program:
-        return program.constant(PROGRAM_VERSION)
+        return Identity.of(program)

@@ -12,6 +12,7 @@ from functools import partial
 
 from towline.bpf import FOLDER
 from towline.framing import Ends, Level, Numbers, write_frame
+from towline.kernel.identity import Identity
 from towline.kernel.link import Interface
 from towline.kernel.live import LiveFrames
 from towline.kernel.memory import Map, Ring
@@ -113,7 +114,9 @@ class XdpTransmitter:
     def _load(self) -> None:
         way, count, terms = self._way, len(self._accepted), self._accepted[0].terms
         sources_bytes = memory_bytes(terms.window, terms.payload_size)
+        identity = Identity.made(1, SOURCE, self._settings.clang_flags_sender)
         self._object.set_constants(
+            **identity.constants(self._object.constants()),
             levels=1 << way.level.number,
             ethertype=way.numbers.ethertype,
             next_header=way.numbers.next_header,

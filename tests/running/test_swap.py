@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Programs take each other's place on one interface: which runs, which is kept, and what the memory says."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.levels import SENDER_TO_RECEIVER, framed
+from tests.running.conftest import Both, both_programs
+from tests.twins import data_packet
+from towline.bpf import FOLDER, POLICIES
+from towline.errors import CompileError, LayoutError, LoadError, SettingsError, TowlineError
+from towline.kernel import predecessors
+from towline.kernel.attached import Program
+from towline.kernel.identity import Identity
+from towline.kernel.live import run_packet
+from towline.kernel.loaded import loaded_programs
+from towline.kernel.objects import xdp_links
+from towline.kernel.parking import FIRST_INDEX
+from towline.running.places import Place, places
+from towline.running.swap import Swapper
+
+FIXED, EVERY, TIMED = (POLICIES / f"{name}.bpf.c" for name in ("fixed", "every", "timed"))
+ENDED_S = 5.0
+SAVES = 8
+FITTING = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+char _license[] SEC("license") = "GPL";
+SEC("xdp") int receiver(struct xdp_md *ctx) { return XDP_PASS; }
+"""
+
+
+@pytest.fixture
+def fresh(namespaces: None) -> Iterator[Both]:
+    """Programs of this test's own: what runs in their place is whatever it leaves."""
+    with both_programs() as made:
+        yield made
+
+
+@pytest.fixture
+def place(fresh: Both) -> Place:
+    """The receiver's."""
+    [found] = [one for one in places() if (one.namespace, one.role) == (fresh.namespace, "receiver")]
+    return found
+
+
+def running(place: Place) -> Program:
+    """What is in place."""
+    with place.attached() as link:
+        return link.program()
+
+
+def verdict(place: Place, both: Both, session: int, index: int, payload: bytes) -> bytes:
+    """A packet of data through the program that is in place: what came out."""
+    packet = framed(both.receiver.level, SENDER_TO_RECEIVER, data_packet(session, index, payload))
+    with running(place) as program:
+        return bytes(run_packet(program.fd, packet).packet)
+
+
+def test_swap__says_what_it_is(place: Place, fresh: Both) -> None:
+    with Swapper(place) as swapper, running(place) as before:
+        assert Identity.of(before) == Identity(version=1, source="fixed.bpf.c", flags="")
+        swapped = swapper.swap(EVERY, flags=("-O1",))
+    assert (swapped.version, swapped.before, swapped.sessions, swapped.effect_s) == (2, 1, (), None)
+    with running(place) as after:
+        assert Identity.of(after) == Identity(version=2, source="every.bpf.c", flags="-O1")
+        assert after.number == swapped.program
+
+
+def test_swap__memory_lives_on_and_no_packet_is_placed_twice(place: Place, fresh: Both) -> None:
+    opened = fresh.receiver.open(window=64, payload_size=100, ack_every=2)
+    slots = opened.delivery.slots.rows()
+    first, forged = bytes(range(100)), bytes(100)
+    with Swapper(place) as swapper:
+        for index in range(4):
+            verdict(place, fresh, opened.number, index, first)
+        for policy in (EVERY, TIMED, FIXED):
+            swapper.swap(policy)
+            for index in range(4):  # acknowledged by an earlier program; now with other bytes
+                verdict(place, fresh, opened.number, index, forged)
+        verdict(place, fresh, opened.number, 4, first)
+        assert [one.packets for one in swapper.sessions()] == [5]
+    assert slots[:5].tobytes() == 5 * first
+    assert (int(opened.state["placed"]), int(opened.state["duplicates"])) == (5, 12)
+    assert int(opened.state["served_by"]) == 4
+
+
+def test_rollback__goes_back_and_forth_between_two(place: Place) -> None:
+    with Swapper(place) as swapper:
+        first = swapper.swap(EVERY)
+        assert swapper.rollback().version == first.before
+    with Swapper(place) as another:  # what can be gone back to outlives who swapped
+        assert another.rollback().version == first.version
+
+
+def test_rollback__to_what_runs_already_is_refused(place: Place, fresh: Both) -> None:
+    with Swapper(place) as swapper:
+        swapper.swap(EVERY)
+        with place.attached() as link:
+            link.replace(fresh.receiver.fd)  # as a process does that takes a program back
+        with pytest.raises(SettingsError, match="runs already"):
+            swapper.rollback()
+        assert swapper.running_version == 1
+        assert swapper.swap(TIMED).version == 3  # no version is given twice
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [
+        ("this is not C", CompileError, "error:"),
+        (FITTING.replace("int receiver", "int sender"), LoadError, "has no program 'receiver'"),
+        (FITTING, LayoutError, "state_version"),
+    ],
+    ids=["syntax", "name", "layout"],
+)
+def test_load__what_does_not_fit_changes_nothing(
+    place: Place, tmp_path: Path, text: str, error: type[TowlineError], said: str
+) -> None:
+    source = tmp_path / "mine.bpf.c"
+    source.write_text(text)
+    with Swapper(place) as swapper:
+        before = swapper.running_version
+        with pytest.raises(error, match=re.escape(said)):
+            swapper.swap(source)
+        assert swapper.running_version == before
+    assert predecessors.open_previous(place.link) is None
+
+
+def test_swap__lets_go_of_what_nobody_can_go_back_to(place: Place, tmp_path: Path) -> None:
+    def parked() -> int:
+        return len({link.number for link in xdp_links() if link.ifindex >= FIRST_INDEX})
+
+    source, others = tmp_path / "mine.bpf.c", parked()
+    with Swapper(place) as swapper:
+        gone = []
+        for turn in range(SAVES):
+            source.write_text(f"{EVERY.read_text()}\n/* {turn} */\n" if turn < 3 else EVERY.read_text())
+            gone.append(swapper.swap(source).program)
+            assert parked() - others <= 3
+        assert swapper.rollback().version == SAVES  # the last but one: the first was there before
+    deadline = time.monotonic() + ENDED_S  # the kernel lets go of a program from a work queue
+    while (left := set(gone[:-2]) & set(loaded_programs())) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert left == set()
+
+
+def test_swap__the_headers_beside_a_policy_are_its_own(place: Place, tmp_path: Path) -> None:
+    for path in (*FOLDER.glob("*.h"), EVERY):
+        (tmp_path / path.name).write_text(path.read_text())
+    (tmp_path / "state.h").write_text((FOLDER / "state.h").read_text().replace("STATE_VERSION 3", "STATE_VERSION 77"))
+    with Swapper(place) as swapper, pytest.raises(LayoutError, match="3 in the running program and 77"):
+        swapper.load(tmp_path / EVERY.name)
