@@ -4,7 +4,8 @@
 Measured of each swap: from the command to its effect (the link update to the first packet of a session that the new
 program took, as user space sees it), and the gap (between the last packet that the old program took and the first that
 the new one did, as the programs see it). What a gap means is shown by all the others: a sender pauses between bursts,
-too. A moment that is chosen at random falls into a gap in proportion to its length.
+too. A moment that is chosen at random falls into a gap in proportion to its length. And, of files that are saved under
+`towline kernel watch`, from the saving to the first packet that the new program took: clang and verifier are in it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import secrets
+import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -25,10 +30,11 @@ from numpy.typing import NDArray
 
 from towline.bpf import FOLDER, POLICIES
 from towline.errors import RunError
-from towline.lab.children import Message, children, towline_command
+from towline.lab.children import Children, Message, children, towline_command
 from towline.lab.environments import veth
 from towline.quantities import parse_size
-from towline.running.places import place_called
+from towline.running.places import Place, place_called
+from towline.running.sessions import states
 from towline.running.swap import EFFECT_S, Swapper
 from towline.transfer import events
 from towline.transmit.lane import bucket_middle
@@ -37,7 +43,11 @@ Side = Literal["receiver", "sender"]
 COUNT = 10_000
 SIZE_BYTES = 100 << 30
 PAUSE_S = 0.002  # between swaps, on average
+SAVES = 40
+SAVE_PAUSE_S = 0.3
+FOR_EVER_BYTES = 1 << 44
 READY_S = 60.0
+LOOK_S = 200e-6
 PERCENTILES = (50, 90, 99, 99.9, 100)
 # What takes turns. A sender has no policies: the same program by other flags.
 POLICY_FILES = [POLICIES / f"{name}.bpf.c" for name in ("fixed", "timed", "adaptive")]
@@ -62,20 +72,8 @@ class Swaps:
 def measure(side: Side, count: int = COUNT, size_bytes: int = SIZE_BYTES, seed: int = 0) -> Swaps:
     """Swap in one transfer; it goes on until all is sent, verified. RunError where a side failed, or was too fast."""
     chance = random.Random(seed)
-    with ExitStack() as stack:
-        path = stack.enter_context(veth.veth(lanes=1, mtu=1500))
-        family = stack.enter_context(children())
-        seen = _Seen()
-        how = ["--insecure", "--json", "--watch-gaps"]
-        where = f"--interface={path.receiver.interface}"
-        family.start("receiver", path.receiver.command(*towline_command("receive", where, "--sink=memory", *how)))
-        family.wait_until(lambda: seen.ready or family.all_ended(), READY_S, seen.note)
-        size = f"--size={size_bytes}"
-        family.start("sender", path.sender.command(*towline_command("send", path.target, size, *how)))
-        family.wait_until(lambda: seen.flows or family.all_ended(), READY_S, seen.note)
-        end = path.receiver if side == "receiver" else path.sender
-        place = place_called(f"{end.namespace}/{end.interface}", side)
-        with away_from_lanes(), Swapper(place) as swapper:
+    with transfer(size_bytes, "--watch-gaps") as (path, family, seen):
+        with away_from_lanes(), Swapper(_place(path, side)) as swapper:
             programs = [swapper.load(source, flags=flags) for source, flags in PROGRAMS[side]]
             gaps = programs[0].memory("gaps", "gaps")[0]
             figures: list[tuple[float, float, float]] = []
@@ -102,6 +100,73 @@ def measure(side: Side, count: int = COUNT, size_bytes: int = SIZE_BYTES, seed: 
         other_gaps_us=_random_moments(histogram),
         records=seen.records,
     )
+
+
+def measure_saved(count: int = SAVES) -> NDArray[np.float64]:
+    """Milliseconds from a file's saving to the effect of what stands in it, of each save. RunError where a side, or who
+    watches the file, has failed.
+    """
+    found = []
+    with transfer(FOR_EVER_BYTES) as (path, family, seen), TemporaryDirectory(prefix="towline-swaps-") as folder:
+        place, file = _place(path, "receiver"), Path(folder) / "saved.bpf.c"
+        _save(file, 0)
+        with place.attached() as link, link.program() as program:
+            served_by = states(program)["served_by"]
+        before = served_by.copy()
+        with _watching(place, file) as watch:
+            for number in range(count + 1):
+                if number:  # the first is what the file holds in the beginning
+                    _save(file, number)
+                saved_at = time.monotonic()
+                while (served_by == before).all():
+                    if watch.poll() is not None or family.failed() or time.monotonic() - saved_at > READY_S:
+                        raise next((child.error() for child in family.failed()), RunError("watch", "has not swapped"))
+                    family.wait_until(lambda: False, LOOK_S, seen.note)
+                found.append((time.monotonic() - saved_at) * 1e3)
+                before = served_by.copy()
+                family.wait_until(lambda: False, SAVE_PAUSE_S, seen.note)
+    return np.array(found[1:])
+
+
+@contextmanager
+def _watching(place: Place, file: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`towline kernel watch` of a receiver's program, as one types it."""
+    command = towline_command("kernel", "watch", place.name, "receiver", str(file))
+    with subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *command], stdout=subprocess.DEVNULL) as watch:
+        try:
+            yield watch
+        finally:
+            watch.terminate()
+
+
+def _save(file: Path, number: int) -> None:
+    """What nobody has compiled before, put in place whole."""
+    text = POLICY_FILES[number % len(POLICY_FILES)].read_text()
+    beside = file.with_suffix(".new")
+    beside.write_text(f"{text}\n/* {number} {secrets.token_hex(8)} */\n")
+    beside.replace(file)
+
+
+def _place(path: veth.Path, side: Side) -> Place:
+    end = path.receiver if side == "receiver" else path.sender
+    return place_called(f"{end.namespace}/{end.interface}", side)
+
+
+@contextmanager
+def transfer(size_bytes: int, *how: str) -> Iterator[tuple[veth.Path, Children, _Seen]]:
+    """One whose bytes flow; both sides are gone when the block is left."""
+    with ExitStack() as stack:
+        path = stack.enter_context(veth.veth(lanes=1, mtu=1500))
+        family = stack.enter_context(children())
+        seen = _Seen()
+        how = ("--insecure", "--json", *how)
+        where = f"--interface={path.receiver.interface}"
+        family.start("receiver", path.receiver.command(*towline_command("receive", where, "--sink=memory", *how)))
+        family.wait_until(lambda: seen.ready or family.all_ended(), READY_S, seen.note)
+        size = f"--size={size_bytes}"
+        family.start("sender", path.sender.command(*towline_command("send", path.target, size, *how)))
+        family.wait_until(lambda: seen.flows or family.all_ended(), READY_S, seen.note)
+        yield path, family, seen
 
 
 @contextmanager
@@ -142,6 +207,12 @@ def _random_moments(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
+def saved_line(saved_ms: NDArray[np.float64]) -> str:
+    """Percentiles in a line of text."""
+    said = "  ".join(f"{number:9,.1f}" for number in np.percentile(saved_ms, PERCENTILES))
+    return f"{len(saved_ms)} saves of a watched file, milliseconds to their effect at {PERCENTILES} %:\n{'':20}{said}"
+
+
 def table(found: Sequence[Swaps]) -> str:
     """Percentiles as lines of text."""
     lines = []
@@ -158,8 +229,8 @@ def table(found: Sequence[Swaps]) -> str:
             lines.append(f"  {name:<18}{said}")
         sender, receiver = one.records["sender"], one.records["receiver"]
         lines.append(
-            f"  {sender['packets']:,} packets, {sender['retransmissions']} sent again, {receiver['duplicates']} came"
-            f" twice, {sender['goodput_gbps']:.1f} Gbit/s, verified"
+            f"  {sender['packets']:,} packets, {receiver['placed']:,} placed, {sender['retransmissions']} sent again,"
+            f" {receiver['duplicates']} came twice, {sender['goodput_gbps']:.1f} Gbit/s, verified"
         )
     return "\n".join(lines)
 
@@ -189,9 +260,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=COUNT, help="swaps of each side's program")
     parser.add_argument("--size", type=parse_size, default=SIZE_BYTES, help="of the file: it has to last for all swaps")
+    parser.add_argument("--saves", type=int, default=SAVES, help="of a watched file")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--svg", type=Path, help="draw the distributions")
     said = parser.parse_args()
+    print(saved_line(measure_saved(said.saves)), flush=True)
     sides: tuple[Side, ...] = ("receiver", "sender")
     found = [measure(side, said.count, said.size, said.seed) for side in sides]
     print(table(found))
