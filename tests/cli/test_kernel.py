@@ -27,6 +27,7 @@ from towline.cli import kernel as kernel_module
 from towline.delivery.pins import Pins
 from towline.kernel import predecessors
 from towline.kernel.identity import Identity
+from towline.kernel.memory import Map
 from towline.kernel.objects import open_program
 from towline.running import places as places_module
 from towline.running.places import ROLES, Place, Role
@@ -453,14 +454,19 @@ def test_clean__removes_what_has_ended_and_nothing_else(
     # In a folder of the test's own: other transfers on this machine may have been killed on purpose.
     with own_folder(monkeypatch) as folder:
         leave(folder)
-        Pins(folder / "persist" / "1-2").claim()  # as this process would that served it
+        serving = Pins(folder / "persist" / "1-2")
+        serving.claim()  # as the process does that serves it
+        with Map.create_array("tl_something", 8) as something:
+            serving.keep("transfer-1", something)
         assert sorted(typed.json("kernel", "clean")) == [f"links/{ended}", "persist/1-1"]
         kept = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*/*"))
-        assert kept == [f"links/{place.link}/previous", "persist/1-2/owner"]
+        assert kept == [f"links/{place.link}/previous", "persist/1-2/transfer-1"]
         leave(folder)
         assert sorted(typed("kernel", "clean").splitlines()) == [f"removed links/{ended}", "removed persist/1-1"]
         assert typed("kernel", "clean") == "nothing is left of what has ended\n"
         assert typed.json("kernel", "clean") == []
+        serving.release()
+        assert typed.json("kernel", "clean") == ["persist/1-2"]  # as if it had been killed
 
 
 # ---- help

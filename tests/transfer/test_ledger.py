@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from towline.errors import MalformedError, UnsupportedError
-from towline.framing import Ends
 from towline.kernel.memory import Map
+from towline.kernel.objects import describe_map
 from towline.protocol.opening import Terms
 from towline.sockets.port import Peer
-from towline.transfer.ledger import AREA_BYTES, BITMAP_BYTES, Facts, LaneFacts, Ledger
+from towline.transfer.ledger import AREA_BYTES, BLOCKS_MOST, Blocks, Facts, LaneFacts, Ledger
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root (CAP_BPF)")
 
@@ -25,15 +25,17 @@ FACTS = Facts(
     level="ethernet",
     peer=Peer(mac=b"\2\0\0\0\0\1"),
     reply_to=Peer(mac=b"\2\0\0\0\0\1"),
-    ends=Ends(destination_mac=bytes(6), source_mac=bytes(6)),
     transfer=1 << 63,
     lanes=2,
     terms=Terms(payload_size=1400, ack_every=32, window=4096, block_bytes=1 << 20, delivery="ring"),
     rtt_us=77,
     sessions=(LaneFacts(session=1 << 63, lane=1, first_index=5),),
+    folder="/somewhere",
     head=b"head",
     part=".name.part",
+    inode=(1 << 40, 1 << 63),
 )
+DIGEST = bytes(range(1, 17))
 
 
 @pytest.fixture
@@ -45,29 +47,20 @@ def ledger() -> Iterator[Ledger]:
 
 def again(ledger: Ledger) -> Ledger:
     """As another process finds it."""
-    which = ledger.map
-    return Ledger(
-        Map(
-            os.dup(which.fd),
-            which.name,
-            kind=which.kind,
-            key_size=which.key_size,
-            value_size=which.value_size,
-            max_entries=which.max_entries,
-        )
-    )
+    return Ledger(same(ledger.map))
+
+
+def same(which: Map) -> Map:
+    """By a descriptor of its own."""
+    return describe_map(os.dup(which.fd))
 
 
 def test_ledger__is_found_again(ledger: Ledger) -> None:
     for part in ("", "a", "b"):
         ledger.write(replace(FACTS, part=part))
-    for block in (0, 9, 8 * BITMAP_BYTES - 1):
-        ledger.mark(block)
     ledger.drained(1, 1 << 40)
     found = again(ledger)
-    assert found.read_untrusted().part == "b"
-    assert found.read_untrusted().terms == FACTS.terms
-    assert found.written().tolist() == [0, 9, 8 * BITMAP_BYTES - 1]
+    assert found.read_untrusted() == replace(FACTS, part="b")
     assert found.drained_of(1) == 1 << 40
     found.close()
 
@@ -80,9 +73,35 @@ def test_ledger__half_written_facts_are_the_earlier_ones(ledger: Ledger) -> None
     assert again(ledger).read_untrusted().part == FACTS.part
 
 
+@pytest.mark.parametrize("count", [1, 8, 9, 1000])
+def test_blocks__are_found_again(count: int) -> None:
+    blocks = Blocks.new(count)
+    for number in {0, count // 2, count - 1}:
+        blocks.mark(number, DIGEST[number % 16 :] + DIGEST[: number % 16])
+    found = Blocks(same(blocks.map), count)
+    assert list(found.marked()) == [
+        (number, DIGEST[number % 16 :] + DIGEST[: number % 16]) for number in sorted({0, count // 2, count - 1})
+    ]
+    found.close()
+    with pytest.raises(MalformedError):
+        Blocks(same(blocks.map), count + 1)
+    blocks.close()
+
+
+def test_blocks__a_bit_beyond_the_last_is_none_of_ours() -> None:
+    blocks = Blocks.new(3)
+    blocks._memory["written"][0] = 1 << 3
+    with pytest.raises(MalformedError, match="beyond the end"):
+        list(blocks.marked())
+    blocks.close()
+
+
+def test_blocks__have_a_limit() -> None:
+    with pytest.raises(UnsupportedError, match="--block-size"):
+        Blocks.new(BLOCKS_MOST + 1)
+
+
 def test_ledger__has_limits(ledger: Ledger) -> None:
-    with pytest.raises(UnsupportedError):
-        ledger.mark(8 * BITMAP_BYTES)
     with pytest.raises(UnsupportedError):
         ledger.write(
             Facts(**{name: getattr(FACTS, name) for name in FACTS.__struct_fields__} | {"head": bytes(AREA_BYTES)})

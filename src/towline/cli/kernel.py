@@ -16,7 +16,6 @@ from rich.text import Text
 
 from towline.cli.options import FLAG
 from towline.cli.screen import print_json, print_table, printable
-from towline.delivery.pins import abandoned
 from towline.errors import EndedError, FileError, TowlineError
 from towline.kernel import predecessors
 from towline.kernel.attached import Program
@@ -27,6 +26,7 @@ from towline.running.rates import Meter
 from towline.running.sessions import sessions
 from towline.running.swap import Swapped, Swapper
 from towline.settings import split_flags
+from towline.transfer import successor
 
 kernel = App(
     name="kernel",
@@ -203,17 +203,15 @@ def watch(
 
 @kernel.command
 def clean(*, json: Json = False) -> int:
-    """Remove what is pinned of programs that have ended.
+    """Remove what killed receivers have left: programs and memory that are pinned, and partial files.
 
     Parameters
     ----------
     json
         Print JSON on stdout, and nothing else.
     """
-    folders = predecessors.forget_ended()
-    for pins in abandoned():
-        pins.remove_all()
-        folders.append(pins.folder)
+    folders = successor.clean()
+    folders += predecessors.forget_ended()  # of links that ended with what was pinned, too
     gone = [f"{folder.parent.name}/{folder.name}" for folder in folders]
     if json:
         print_json(gone)

@@ -1,36 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What lives on without the receiving process: its program on the interface, and maps, pinned in a bpffs.
 
-<bpffs>/towline/persist/<namespace>-<ifindex>/   mode 0700
+<bpffs>/towline/persist/<namespace>-<ifindex>/   mode 0700, locked (flock) by the process that serves the interface
     link        the program's hold on the interface; through it all of the program's maps
-    owner       who serves it: an array of OWNER_BYTES
-    <name>      whatever else was asked to be kept
+    <name>      maps that were asked to be kept
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-
 from towline.errors import UnsupportedError
-from towline.kernel import bpffs
+from towline.kernel import bpffs, predecessors
 from towline.kernel.attached import Attached
+from towline.kernel.libbpf import LinkKind
 from towline.kernel.link import Interface
 from towline.kernel.memory import Map
 from towline.kernel.objects import describe_map, link_info
-from towline.owner import is_gone, owner
 
-OWNER_BYTES = 64
-_PERSIST, _LINK, _OWNER = "persist", "link", "owner"
+_PERSIST, _LINK = "persist", "link"
+_LOCKS = Path("/proc/locks")
 
 
 class Pins:
-    """Of one interface. At most one process uses them."""
+    """Of one interface. At most one process has claimed them: the kernel lets go of its lock when it ends."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._lock = -1
 
     @classmethod
     def of(cls, link: Interface) -> Pins:
@@ -40,26 +41,54 @@ class Pins:
 
     def claim(self) -> None:
         """Make the folder, or take it over from a process that has ended. UnsupportedError where one has it."""
-        if (known := self._owner()) is not None and not _has_ended(known):
-            raise UnsupportedError("--persist here", f"the interface, which process {known.partition('-')[0]} serves")
-        bpffs.folder(_PERSIST, self.folder.name)
-        self.remove(_OWNER)
-        with Map.create_array("towline_owner", OWNER_BYTES) as made:
-            text = owner().encode()
-            made.bytes()[: len(text)] = np.frombuffer(text, np.uint8)
-            bpffs.pin(made.fd, self.folder / _OWNER)
+        for _ in range(bpffs.TRIES):
+            bpffs.folder(_PERSIST, self.folder.name)
+            with suppress(FileNotFoundError):
+                if self._claimed():
+                    return
+                holder = _holder(self.folder.stat().st_ino)
+                raise UnsupportedError("--persist here", f"the interface, which {holder} serves")
+        raise UnsupportedError(f"pinning in {self.folder}", "a folder that stays: something removes it again and again")
 
-    def link(self, ifindex: int) -> Attached | None:
-        """The predecessor's hold on the interface; None where there is none, or what is pinned is something else."""
+    def _claimed(self) -> bool:
+        """Raises FileNotFoundError where the folder has gone meanwhile."""
+        lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock).st_ino != self.folder.stat().st_ino:
+                raise FileNotFoundError(self.folder)
+        except BlockingIOError:
+            os.close(lock)
+            return False
+        except BaseException:
+            os.close(lock)
+            raise
+        self._lock = lock
+        return True
+
+    def release(self) -> None:
+        """Others may claim them; what is pinned stays. The folder goes if it is empty."""
+        if self._lock >= 0:
+            bpffs.tidy(self.folder)
+            os.close(self._lock)
+            self._lock = -1
+
+    def link(self, ifindex: int | None = None) -> Attached | None:
+        """The predecessor's hold on an interface (None: on any), to be closed. None where there is none; what else is
+        pinned in its place is removed.
+        """
         try:
             fd = bpffs.open_pinned(self.folder / _LINK)
-        except FileNotFoundError:
+        except OSError:
+            self.remove(_LINK)
             return None
-        info = link_info(fd)
-        if info.xdp_ifindex != ifindex:
-            os.close(fd)
-            return None
-        return Attached(info.id, fd)
+        with suppress(OSError):  # it is no link
+            info = link_info(fd)
+            if info.type == LinkKind.XDP and info.xdp_ifindex and ifindex in (None, info.xdp_ifindex):
+                return Attached(info.id, fd)
+        os.close(fd)
+        self.remove(_LINK)
+        return None
 
     def keep_link(self, fd: int) -> None:
         """The link stays when this process is killed."""
@@ -70,46 +99,47 @@ class Pins:
         bpffs.pin(which.fd, self.folder / name)
 
     def map(self, name: str) -> Map:
-        """A map that was kept, to be closed; FileNotFoundError."""
-        return describe_map(bpffs.open_pinned(self.folder / name))
+        """A map that was kept, to be closed; OSError where there is none of that name."""
+        fd = bpffs.open_pinned(self.folder / name)
+        try:
+            return describe_map(fd)
+        except BaseException:
+            os.close(fd)
+            raise
 
-    def names(self) -> list[str]:
-        """Of the maps that were kept."""
-        if not self.folder.is_dir():
-            return []
-        return sorted({path.name for path in self.folder.iterdir()} - {_LINK, _OWNER})
+    def names(self, start: str) -> list[str]:
+        """Of what was kept under a name that begins so."""
+        return sorted(path.name for path in self.folder.iterdir() if path.name.startswith(start))
 
     def remove(self, name: str) -> None:
         """Unpin one."""
-        (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            (self.folder / name).unlink()
 
     def remove_all(self) -> None:
-        """Nothing lives on."""
-        if self.folder.is_dir():
-            for path in self.folder.iterdir():
-                path.unlink(missing_ok=True)
-            bpffs.tidy(self.folder)
-
-    def is_abandoned(self) -> bool:
-        """Whether the process that pinned has ended."""
-        known = self._owner()
-        return known is None or _has_ended(known)
-
-    def _owner(self) -> str | None:
-        try:
-            with self.map(_OWNER) as found:
-                return found.bytes().tobytes().rstrip(b"\0").decode(errors="replace")
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        """Nothing lives on: the program leaves the interface, unless somebody else holds it."""
+        if found := self.link():
+            with found:
+                predecessors.forget(found.number)
+        for path in self.folder.iterdir():
+            self.remove(path.name)
+        self.release()
 
 
-def abandoned() -> list[Pins]:
-    """What processes that have ended left on this machine."""
+def abandoned() -> Iterator[Pins]:
+    """What processes that have ended left on this machine, claimed, so that none goes on with it meanwhile."""
     found = bpffs.existing()
-    kept = sorted((found / _PERSIST).glob("*")) if found else []
-    return [pins for pins in map(Pins, kept) if pins.is_abandoned()]
+    for folder in sorted((found / _PERSIST).glob("*")) if found else []:
+        pins = Pins(folder)
+        with suppress(OSError):
+            if pins._claimed():
+                yield pins
 
 
-def _has_ended(known: str) -> bool:
-    pid, _, start = known.partition("-")
-    return not pid.isdecimal() or is_gone(int(pid), start)
+def _holder(inode: int) -> str:
+    """Who has the lock on a folder."""
+    for line in _LOCKS.read_text().splitlines():
+        fields = line.split()  # number: FLOCK ADVISORY WRITE pid device:device:inode from to
+        if fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode):
+            return f"process {fields[4]}"
+    return "another process"

@@ -49,11 +49,13 @@ class RingDelivery(SharedState):
 
     def _resume(self) -> None:
         """What was placed and is not in the ring any more has been copied: the ring moves on only behind the copy."""
-        placed = self.placed_indices()  # before the ring is looked at: XDP submits a record before it marks
+        # Before the ring is looked at, since XDP submits a record before it marks, or clears what is wanted: a packet
+        # that comes meanwhile is taken for one that is still to come, and then found in the ring.
+        placed, wanted = self.placed_indices(), self.wanted_bits()
         waiting, _ = self._ring.batch(self._ring.size_bytes)
         self._arrived[placed % self._window] = True
         self._arrived[unwrap_all(waiting["index"], self._drained) % self._window] = False
-        self._short[self.wanted_bits() % self._window] = True
+        self._short[wanted % self._window] = True
         self._front += run_length(self._arrived, self._front, self._window)
 
     @staticmethod

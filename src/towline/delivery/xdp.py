@@ -73,7 +73,8 @@ class XdpReceiver:
         self._want = self._object.program("want")
         self._states = self._object.memory("receivers")
         self._record = RingDelivery.record_dtype(self._object.dtype("record"), record_bytes)
-        self._open: dict[int, tuple[int, Map]] = {}
+        self._record_data_bytes = record_bytes - _RECORD_HEADER_BYTES
+        self._open: dict[int, tuple[int, list[Map]]] = {}  # by session: its slot, and maps of its own
         try:
             self.program: int | None = self._object.program("receiver")
             self._link = self._attached(predecessor, self.program)
@@ -164,19 +165,17 @@ class XdpReceiver:
         for name in ("drained", "cursor", "highest", "ready"):
             state[name] = first_index & INDEX_MASK
         state["advertised"] = first_index + terms.window & INDEX_MASK
-        delivery, memory = self._delivery(slot, terms, first_index)
-        self._open[session] = (slot, memory)
+        delivery, maps = self._delivery(slot, terms, first_index)
+        self._open[session] = (slot, maps)
         state["session"] = session  # the last word: from here on XDP takes its packets
         return session, delivery
 
     def close_session(self, session: int) -> None:
         """XDP leaves the session's packets to a socket from here on; its memory goes."""
-        slot, memory = self._open.pop(session)
-        self._states[slot]["session"] = 0
-        for name in ("slots", "records"):
-            with suppress(FileNotFoundError):
-                self._object.map(name).delete(slot.to_bytes(4, "little"))
-        memory.close()
+        slot, maps = self._open.pop(session)
+        self._free(slot)
+        for one in maps:
+            one.close()
 
     def recover(self) -> None:
         """Locks that nobody will give back, and counts on which the next ACK depends."""
@@ -188,44 +187,64 @@ class XdpReceiver:
         """Detach; everything goes, pinned or not."""
         for session in list(self._open):
             self.close_session(session)
+        self._link.close()
         if self._pins:
             self._pins.remove_all()
-        self._link.close()
+        self._object.close()
+
+    def leave(self) -> None:
+        """As if this process had been killed: what is pinned goes on, and another process may take over."""
+        os.close(self._link.fd)
         self._object.close()
 
     def resume(self, session: int, terms: Terms, drained: int) -> Delivery:
         """A session that a predecessor has opened, from `drained` on. Raises MalformedError where it is not as said."""
         slot = session & 0xFFFF
-        state = self._states[slot] if slot < len(self._states) else None
+        state = self._states[slot] if slot < len(self._states) and session not in self._open else None
         said = (session, terms.payload_size, terms.window, terms.ack_every, DELIVERIES.index(terms.delivery))
         names = ("session", "payload_size", "window", "ack_every", "delivery")
         if state is None or tuple(int(state[name]) for name in names) != said:
             raise MalformedError("pinned facts of a session that is not there, or is another one")
-        payload = self._inner("slots", slot)
-        records = self._inner("records", slot) if terms.delivery == "ring" else None
-        if payload is None or payload.value_size != self._slots_bytes:
+        if (
+            memory_bytes(terms.window, terms.payload_size) > self._slots_bytes
+            or terms.payload_size > self._record_data_bytes
+            or int(state["highest"]) - drained & INDEX_MASK > terms.window
+            # What is ready is told with an acknowledgement, so that what is drained (on `ring`) may be ahead of it.
+            or int(state["ready"]) - drained + terms.window & INDEX_MASK > 2 * terms.window
+        ):
+            raise MalformedError("pinned facts of a session that is as none can be")
+        maps = self._inner("slots", slot), self._inner("records", slot) if terms.delivery == "ring" else None
+        self._open[session] = (slot, [one for one in maps if one])
+        payload, records = maps
+        if payload is None or payload.kind != MapKind.ARRAY or payload.value_size != self._slots_bytes:
             raise MalformedError("a pinned session without its memory")
         if terms.delivery == "ring" and (records is None or records.kind != MapKind.RINGBUF):
             raise MalformedError("a pinned session without its ring")
         state["drained"] = drained & INDEX_MASK
-        self._open[session] = (slot, records or payload)
         return self._made(slot, terms, drained, payload, records, resumed=True)
+
+    def has(self, session: int) -> bool:
+        """Whether a session is open here."""
+        return session in self._open
 
     def forget_others(self) -> None:
         """Sessions that a predecessor has opened, and nobody has resumed, are strangers' from here on."""
         for slot in range(len(self._states)):
             number = int(self._states[slot]["session"])
             if number and number not in self._open:
-                self._states[slot]["session"] = 0
-                for name in ("slots", "records"):
-                    with suppress(FileNotFoundError):
-                        self._object.map(name).delete(slot.to_bytes(4, "little"))
+                self._free(slot)
+
+    def _free(self, slot: int) -> None:
+        self._states[slot]["session"] = 0
+        for name in ("slots", "records"):
+            with suppress(FileNotFoundError):
+                self._object.map(name).delete(slot.to_bytes(4, "little"))
 
     def _inner(self, name: str, slot: int) -> Map | None:
         number = self._object.map(name).get(slot.to_bytes(4, "little"))
         return open_map(int.from_bytes(number, "little")) if number else None
 
-    def _delivery(self, slot: int, terms: Terms, first_index: int) -> tuple[Delivery, Map]:
+    def _delivery(self, slot: int, terms: Terms, first_index: int) -> tuple[Delivery, list[Map]]:
         """A new session's maps. A ring's slots need to be one only where a successor may want to see them."""
         payload = records = None
         if terms.delivery == "ring":
@@ -234,9 +253,8 @@ class XdpReceiver:
         if records is None or self._pins:
             payload = Map.create_array("towline_slots", self._slots_bytes)
             self._object.map("slots").insert(slot, payload.fd)
-        holder = records or payload
-        assert holder is not None
-        return self._made(slot, terms, first_index, payload, records, resumed=False), holder
+        maps = [one for one in (payload, records) if one]
+        return self._made(slot, terms, first_index, payload, records, resumed=False), maps
 
     def _made(
         self, slot: int, terms: Terms, first_index: int, payload: Map | None, records: Map | None, *, resumed: bool

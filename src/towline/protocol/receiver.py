@@ -92,18 +92,20 @@ class Span:
 class LaneReceiver:
     """One lane. `placed` gives the blocks to verify; answer each with `verified`, `failed`, or nothing (not yet)."""
 
-    def __init__(self, *, first: int, stream: Stream, rtt_us: int, drained: int | None = None) -> None:
-        """`drained`: where another process has stopped, which is between two blocks (or MalformedError)."""
-        self.first = first
-        self.drained = first if drained is None else drained
+    def __init__(self, *, first: int, stream: Stream, rtt_us: int) -> None:
+        self.first = self.drained = first
         self.end: int | None = None  # from FIN
         self.stream = stream
         self._per_block = packets_per_block(stream.block_bytes, stream.payload_size)
         self._verified: set[int] = set()  # first packets of blocks that are verified above drained
         self._asking = Asking(rtt_us)
-        done = self.drained - first
-        if done < 0 or done % self._per_block:
+
+    def resume(self, drained: int) -> None:
+        """Where another process has stopped: between two blocks, or at the end, if that is known; or MalformedError."""
+        done = drained - self.first
+        if drained != self.end and (done < 0 or done % self._per_block or (self.end or drained) < drained):
             raise MalformedError(f"a lane that was left {done} packets from its first")
+        self.drained = drained
 
     def finished(self, packets: int, stream: Stream) -> None:
         """FIN: how many packets the lane has and how long the stream is. Raises IntegrityError where they disagree."""

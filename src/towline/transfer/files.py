@@ -27,12 +27,32 @@ _POOL_STEP_BYTES = 8 * 12_345_671  # from page to page another place in the pool
 _PERMISSION_BITS = 0o777  # set-user-id and its like do not travel
 
 
+# Of a process, and gone with it; or kept for the next process, as long as the machine runs.
 _PART = re.compile(r"\..*\.towline-([0-9a-f]+)-(\d+)-([0-9a-z]+)-[0-9a-f]+\.part", re.ASCII | re.DOTALL)
+_KEPT = re.compile(r"\.towline-kept-([0-9a-f]+)-([0-9a-f]+)-[0-9a-f]+\.part", re.ASCII)
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def _machine() -> str:
     """Tells this machine's owners from others', where a folder is shared over a network."""
     return xxhash.xxh32_hexdigest(platform.node().encode())
+
+
+def _boot() -> str:
+    """Tells this run of the machine from others: what is pinned ends with it."""
+    return _BOOT_ID.read_text()[:8]
+
+
+def kept_part() -> str:
+    """A new name for a partial file that outlives its process."""
+    return f".towline-kept-{_machine()}-{_boot()}-{secrets.token_hex(8)}.part"
+
+
+def remove_kept(folder: Path, part: str) -> None:
+    """Remove a partial file that was kept, if there is one of that name, and it is one by its name."""
+    if _KEPT.fullmatch(part):
+        with suppress(OSError):
+            (folder / part).unlink()
 
 
 class Source(Protocol):
@@ -145,13 +165,18 @@ class Sink(Protocol):
         """Leave nothing; after `finish`, do nothing."""
 
 
+Inode = tuple[int, int]  # st_dev and st_ino
+
+
 class FileSink:
     """A file below a folder, written beside its name, synced and renamed."""
 
-    def __init__(self, folder: Path, *, overwrite: bool) -> None:
+    def __init__(self, folder: Path, *, overwrite: bool, kept: str = "") -> None:
+        """`kept`: the partial file's name, where another process may have to go on with it."""
         self.path: Path | None = None
         self._folder = folder
         self._overwrite = overwrite
+        self._kept = kept
         self._fd = -1
         self._folder_fd = -1
         self._part = ""
@@ -162,46 +187,51 @@ class FileSink:
     def open(self, name: str, mode: int, mtime_ns: int) -> None:
         """Create the file beside its name. The name was checked: it has no slash and is not `..`."""
         self._name, self._mode, self._mtime_ns = name, mode & _PERMISSION_BITS, mtime_ns
-        part = self._new_part(name)
+        part = self._kept or f".{name[:40]}.towline-{_machine()}-{owner()}-{secrets.token_hex(4)}.part"
         try:
             self._folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._sweep()
-            if not self._overwrite and self._exists():
+            if not self._overwrite and self._inode_of(name):
                 raise FileError(self._folder / name, "exists already: move it away, or say --overwrite")
+            if self._kept:  # a process that was killed before it could say so may have begun it
+                remove_kept(self._folder, self._kept)
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             self._fd = os.open(part, flags, 0o600, dir_fd=self._folder_fd)
             self._part = part
         except OSError as error:
             raise self._error(error) from error
 
-    @property
-    def part(self) -> str:
-        """The partial file's name in its folder; "" where there is none."""
-        return self._part
+    def inode(self) -> Inode:
+        """Of the file that is open."""
+        status = os.fstat(self._fd)
+        return status.st_dev, status.st_ino
 
-    def open_again(self, part: str, name: str, mode: int, mtime_ns: int) -> None:
-        """A partial file that another process of ours has left, under a name that says that it is ours now.
+    def open_again(self, name: str, mode: int, mtime_ns: int, inode: Inode) -> bool:
+        """The kept partial file as another process has left it. False: that one has finished it.
 
-        Raises FileError where it is not one.
+        Raises FileError where it is neither there nor finished.
         """
         self._name, self._mode, self._mtime_ns = name, mode & _PERMISSION_BITS, mtime_ns
-        mine = self._new_part(name)
+        if not _KEPT.fullmatch(self._kept):
+            raise FileError(self._folder / name, "was never begun under the name that was kept")
         try:
             self._folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            if "/" in part or not _PART.fullmatch(part):
-                raise FileError(self._folder / name, "was never begun under the name that was kept")
-            self._fd = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._folder_fd)
+            if self._inode_of(self._kept) is None and self._inode_of(name) == inode:
+                self.path = self._folder / name
+                self._close()
+                return False
+            self._fd = os.open(self._kept, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._folder_fd)
             found = os.fstat(self._fd)
-            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
-                raise FileError(self._folder / part, "is not a file of ours")
-            os.rename(part, mine, src_dir_fd=self._folder_fd, dst_dir_fd=self._folder_fd)
-            self._part = mine
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or self.inode() != inode:
+                raise FileError(self._folder / self._kept, "is another file than the one that was begun")
+            self._part = self._kept
         except OSError as error:
             raise self._error(error) from error
+        return True
 
-    def read(self, offset: int, size: int) -> bytes:
-        """Bytes of the partial file; fewer where it ends."""
-        return os.pread(self._fd, size, offset)
+    def descriptor(self) -> int:
+        """Of the partial file, to be closed: for who reads it again beside us."""
+        return os.dup(self._fd)
 
     def write(self, views: Views, offset: int) -> None:
         """Write; FileError when the disk is full."""
@@ -221,18 +251,16 @@ class FileSink:
         """Sync, and rename; the folder too, so that a power cut does not undo it."""
         try:
             os.ftruncate(self._fd, size_bytes)
+            os.fsync(self._fd)  # it takes long; whoever goes on if we are killed has to be able to write meanwhile
             os.fchmod(self._fd, self._mode)
             os.utime(self._fd, ns=(self._mtime_ns, self._mtime_ns))
             os.fsync(self._fd)
             if self._overwrite:
                 os.rename(self._part, self._name, src_dir_fd=self._folder_fd, dst_dir_fd=self._folder_fd)
             else:
-                os.link(self._part, self._name, src_dir_fd=self._folder_fd, dst_dir_fd=self._folder_fd)
-                os.unlink(self._part, dir_fd=self._folder_fd)
+                self._link()
             self._part = ""
             os.fsync(self._folder_fd)
-        except FileExistsError as error:
-            raise FileError(self._folder / self._name, "appeared meanwhile, and is left alone") from error
         except OSError as error:
             raise self._error(error) from error
         self.path = self._folder / self._name
@@ -246,24 +274,29 @@ class FileSink:
             self._part = ""
         self._close()
 
-    @staticmethod
-    def _new_part(name: str) -> str:
-        return f".{name[:40]}.towline-{_machine()}-{owner()}-{secrets.token_hex(4)}.part"
+    def _link(self) -> None:
+        """Under its name, unless there is another file of that name; one who was killed may have come so far."""
+        try:
+            os.link(self._part, self._name, src_dir_fd=self._folder_fd, dst_dir_fd=self._folder_fd)
+        except FileExistsError as error:
+            if self._inode_of(self._name) != self.inode():
+                raise FileError(self._folder / self._name, "appeared meanwhile, and is left alone") from error
+        os.unlink(self._part, dir_fd=self._folder_fd)
 
     def _sweep(self) -> None:
         """Remove what receivers of this machine have left here that were killed."""
         for other in os.listdir(self._folder_fd):  # noqa: PTH208 (a folder that is open, not a path)
-            match = _PART.fullmatch(other)
-            if match and match[1] == _machine() and is_gone(int(match[2]), match[3]):
+            if _is_left(other):
                 with suppress(OSError):
                     os.unlink(other, dir_fd=self._folder_fd)
 
-    def _exists(self) -> bool:
+    def _inode_of(self, name: str) -> Inode | None:
+        """Of what stands in the folder under a name; None: nothing does."""
         try:
-            os.stat(self._name, dir_fd=self._folder_fd, follow_symlinks=False)
+            status = os.stat(name, dir_fd=self._folder_fd, follow_symlinks=False)
         except FileNotFoundError:
-            return False
-        return True
+            return None
+        return status.st_dev, status.st_ino
 
     def _close(self) -> None:
         for fd in (self._fd, self._folder_fd):
@@ -273,6 +306,14 @@ class FileSink:
 
     def _error(self, error: OSError) -> FileError:
         return FileError(self._folder / self._name, f"cannot be written ({error.strerror})")
+
+
+def _is_left(name: str) -> bool:
+    """Whether it is a partial file of this machine with which nobody will go on."""
+    if match := _PART.fullmatch(name):
+        return match[1] == _machine() and is_gone(int(match[2]), match[3])
+    match = _KEPT.fullmatch(name)
+    return match is not None and match[1] == _machine() and match[2] != _boot()
 
 
 class MemorySink:

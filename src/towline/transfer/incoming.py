@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from towline.delivery import Delivery
-from towline.errors import IntegrityError, PeerError
+from towline.errors import IntegrityError, MalformedError, PeerError
 from towline.protocol import closing
 from towline.protocol.closing import Liveness
 from towline.protocol.opening import Terms
@@ -19,8 +19,10 @@ from towline.protocol.receiver import LaneReceiver, Span, Stream
 from towline.protocol.window import Indices, pack_ranges
 from towline.slots import gather
 from towline.sockets.port import Peer
-from towline.transfer.digest import block_digest, read_trailer
+from towline.transfer.digest import DIGEST_BYTES, block_digest, read_trailer
 from towline.transfer.files import Sink
+from towline.transfer.ledger import LaneFacts
+from towline.transfer.recheck import Recheck
 from towline.transfer.stream import IncomingStream
 from towline.wire import INDEX_MASK, RANGE, TRAILER_BYTES, Kind, Message, reason_untrusted
 
@@ -36,11 +38,17 @@ class Keeper(Protocol):
     def lane(self, session: int, lane: int, first_index: int) -> None:
         """A lane has its session."""
 
-    def written(self, block: int, stream: IncomingStream, sink: Sink) -> None:
+    def written(self, block: int, digest: bytes, stream: IncomingStream, sink: Sink) -> None:
         """A block stands in the partial file, or in the stream's head."""
 
     def drained(self, lane: int, index: int) -> None:
         """A lane's packets below will not be needed again."""
+
+    def ending(self, session: int, packets: int, stream_bytes: int) -> None:
+        """FIN has said how long a lane and the stream are."""
+
+    def complete(self, digest: bytes) -> None:
+        """All of the stream is there; next the file appears under its name."""
 
 
 class Verdict(enum.Enum):
@@ -103,6 +111,8 @@ class Incoming:
         self.stream_bytes: int | None = None
         self.began_us = now
         self.more = False  # something has arrived that the last step did not take: step again soon
+        self.recheck: Recheck | None = None  # of what a predecessor has written
+        self._whole = b""  # the stream's digest, when it is complete
         self._expected_lanes = lanes
         self._reply = reply
         self._keeper = keeper
@@ -114,16 +124,32 @@ class Incoming:
         """A lane has its session."""
         if self._keeper:
             self._keeper.lane(session, lane, first_index)
-        self._add(session, lane, first_index, first_index, delivery)
+        self._add(session, lane, first_index, delivery)
 
-    def resume(self, session: int, lane: int, first_index: int, drained: int, delivery: Delivery) -> None:
-        """A lane that a predecessor had, from `drained` on."""
-        self._add(session, lane, first_index, drained, delivery)
-
-    def _add(self, session: int, lane: int, first_index: int, drained: int, delivery: Delivery) -> None:
+    def _add(self, session: int, lane: int, first_index: int, delivery: Delivery) -> None:
         stream = Stream(block_bytes=self.terms.block_bytes, payload_size=self.terms.payload_size)
-        rules = LaneReceiver(first=first_index, drained=drained, stream=stream, rtt_us=self.rtt_us)
-        self.lanes[session] = IncomingLane(session, lane, first_index, delivery, rules, drained + self.terms.window)
+        rules = LaneReceiver(first=first_index, stream=stream, rtt_us=self.rtt_us)
+        self.lanes[session] = IncomingLane(session, lane, first_index, delivery, rules, first_index + self.terms.window)
+
+    # ---- as a predecessor has left it
+
+    def resume(self, lane: LaneFacts, drained: int, stream_bytes: int | None, delivery: Delivery) -> None:
+        """A lane, from `drained` on. Raises MalformedError, IntegrityError."""
+        self._add(lane.session, lane.lane, lane.first_index, delivery)
+        resumed = self.lanes[lane.session]
+        if lane.packets is not None and stream_bytes:
+            self._end_known(resumed, lane.packets, stream_bytes)
+        resumed.rules.resume(drained)
+        resumed.told_limit = drained + self.terms.window
+
+    def resume_confirmed(self, digest: bytes, now: int) -> None:
+        """The file stands under its name; its sender may not know. Raises MalformedError."""
+        if self.stream_bytes is None or len(digest) != DIGEST_BYTES:
+            raise MalformedError("a file that was finished before its transfer was")
+        self._whole = digest
+        self.stage = Stage.CONFIRMED
+        self._last_heard_us = now
+        self.count()
 
     @property
     def name(self) -> str:
@@ -177,6 +203,8 @@ class Incoming:
         """Tell the sender that it is over, and leave nothing."""
         for session in self.lanes:
             self._reply(closing.abort(session, reason))
+        if self.recheck:
+            self.recheck.stop()
         self.sink.discard()
         self.stage = Stage.OVER
 
@@ -184,6 +212,8 @@ class Incoming:
         if now - self._watched_us < WATCH_US:
             return
         self._watched_us = now
+        if self.recheck and self.recheck.is_done():
+            self.recheck = None
         for lane in self.lanes.values():
             counters = lane.delivery.counters()
             if counters != lane.counters:
@@ -224,7 +254,7 @@ class Incoming:
                 if not self.stream.offer(number, views, claimed):
                     return Verdict.NOT_YET
                 if self._keeper:
-                    self._keeper.written(number, self.stream, self.sink)
+                    self._keeper.written(number, claimed, self.stream, self.sink)
                 return Verdict.KEPT
         return Verdict.WRONG
 
@@ -250,11 +280,18 @@ class Incoming:
         stream_bytes = message.fields["stream_bytes"]
         if self.stream_bytes not in (None, stream_bytes) or not stream_bytes:
             raise IntegrityError("the sender named two different lengths of the stream")
+        if self._keeper:
+            self._keeper.ending(lane.session, message.fields["packets"], stream_bytes)
+        self._end_known(lane, message.fields["packets"], stream_bytes)
+        if self.recheck and lane.rules.done:  # it may take longer than the sender believes in silence
+            self._reply(_window_update(lane, lane.rules.drained + self.terms.window))
+
+    def _end_known(self, lane: IncomingLane, packets: int, stream_bytes: int) -> None:
         self.stream_bytes = stream_bytes
         stream = Stream(
             block_bytes=self.terms.block_bytes, payload_size=self.terms.payload_size, stream_bytes=stream_bytes
         )
-        lane.rules.finished(message.fields["packets"], stream)
+        lane.rules.finished(packets, stream)
 
     def _complete(self) -> bool:
         if self.stream_bytes is None or len(self.lanes) < self._expected_lanes:
@@ -263,10 +300,14 @@ class Incoming:
             return False
         if not self.stream.complete(self.stream_bytes):
             raise IntegrityError("every lane is at its end, but blocks are missing")
-        return True
+        return self.recheck is None or self.recheck.is_done()
 
     def _confirm(self, now: int) -> None:
         assert self.stream.entry is not None
+        assert self.stream_bytes is not None
+        self._whole = self.stream.digest.whole(-(-self.stream_bytes // self.terms.block_bytes))
+        if self._keeper:
+            self._keeper.complete(self._whole)
         self.sink.finish(self.stream.entry.size_bytes)
         self.stage = Stage.CONFIRMED
         self._last_heard_us = now
@@ -276,8 +317,7 @@ class Incoming:
 
     def _say_done(self, lane: IncomingLane) -> None:
         assert self.stream_bytes is not None
-        blocks = -(-self.stream_bytes // self.terms.block_bytes)
-        self._reply(closing.done(lane.session, self.stream_bytes, self.stream.digest.whole(blocks)))
+        self._reply(closing.done(lane.session, self.stream_bytes, self._whole))
 
 
 def _window_update(lane: IncomingLane, limit: int) -> Message:

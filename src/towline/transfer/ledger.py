@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a receiving process writes down of a transfer in memory that outlives it, and what its successor finds there.
 
-A map of one value: two areas for the facts, of which the newer one that is whole counts; `drained` of each lane; a
-bit for each block that stands in the partial file. Written in this order: the data, the bit, `drained` here, `drained`
-where XDP sees it. Whoever reads trusts it no more than bytes from the wire.
+A map for the facts: two areas, of which the newer one that is whole counts, and `drained` of each lane. When the file's
+size is known, a map for its blocks: the digest of each that stands in the partial file, and a bit that says so. Written
+in this order: the data, the digest, the bit, `drained` here, `drained` where XDP sees it. Whoever reads trusts it no
+more than bytes from the wire.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import msgspec
 import numpy as np
@@ -14,21 +17,17 @@ import xxhash
 from numpy.typing import NDArray
 
 from towline.errors import MalformedError, UnsupportedError
-from towline.framing import Ends
 from towline.kernel.memory import Map
 from towline.protocol.opening import LANES_MOST, Terms
 from towline.sockets.port import Peer
+from towline.transfer.digest import DIGEST_BYTES
+from towline.transfer.files import Inode
 
 AREA_BYTES = 1 << 18
-BITMAP_BYTES = 1 << 20
+BLOCKS_MOST = 1 << 22
 _HEAD = np.dtype([("digest", np.uint8, 16), ("generation", np.uint64), ("size", np.uint64)])
-_LAYOUT = np.dtype(
-    [
-        ("areas", np.uint8, (2, AREA_BYTES)),
-        ("drained", np.int64, LANES_MOST),
-        ("written", np.uint8, BITMAP_BYTES),
-    ]
-)
+_GENERATION_MOST = 1 << 62
+_LAYOUT = np.dtype([("areas", np.uint8, (2, AREA_BYTES)), ("drained", np.int64, LANES_MOST)])
 
 
 class LaneFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +36,7 @@ class LaneFacts(msgspec.Struct, frozen=True, kw_only=True):
     session: int
     lane: int
     first_index: int
+    packets: int | None = None  # of the lane, as FIN has said
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,26 +45,26 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     level: str
     peer: Peer | None
     reply_to: Peer
-    ends: Ends
     transfer: int
     lanes: int
     terms: Terms
     rtt_us: int
+    folder: str  # where the file goes, absolute
+    part: str  # and the partial file's name in it, whether there is one yet or not
     sessions: tuple[LaneFacts, ...] = ()
     head: bytes = b""  # the stream's, before the file's first byte, as far as it has come
-    part: str = ""  # the partial file's name, once it has one
+    inode: Inode | None = None  # of the partial file
+    stream_bytes: int | None = None  # as FIN has said
+    digest: bytes = b""  # of the whole stream, when all of it stands in the partial file
 
 
 class Ledger:
-    """Of one transfer, in a map that is this object's."""
+    """The facts of one transfer, in a map that is this object's."""
 
     def __init__(self, which: Map) -> None:
         """Raises MalformedError where the map is none of ours."""
         self._map = which
-        if (which.value_size, which.max_entries) != (_LAYOUT.itemsize, 1):
-            which.close()
-            raise MalformedError("a pinned map of another size")
-        self._memory = which.bytes()[: _LAYOUT.itemsize].view(_LAYOUT)[0]
+        self._memory = _only_value(which, _LAYOUT)
         self._generation = 0
 
     @classmethod
@@ -100,18 +100,8 @@ class Ledger:
         self._generation, body = max(found)
         try:
             return msgspec.msgpack.decode(body, type=Facts)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MalformedError(f"pinned facts: {error}") from None
-
-    def mark(self, block: int) -> None:
-        """A block stands in the file. Raises UnsupportedError for a number beyond what is kept."""
-        if block >= 8 * BITMAP_BYTES:
-            raise UnsupportedError("keeping this transfer", f"at most {8 * BITMAP_BYTES} blocks: raise --block-size")
-        self._memory["written"][block >> 3] |= np.uint8(1 << (block & 7))
-
-    def written(self) -> NDArray[np.int64]:
-        """The blocks that are marked, ascending."""
-        return np.flatnonzero(np.unpackbits(self._memory["written"], bitorder="little"))
 
     def drained(self, lane: int, index: int) -> None:
         """A lane's packets below index (not wrapped) will not be needed again."""
@@ -126,14 +116,67 @@ class Ledger:
         self._map.close()
 
 
+class Blocks:
+    """Which of a transfer's blocks stand in the partial file, in a map that is this object's."""
+
+    def __init__(self, which: Map, count: int) -> None:
+        """Raises MalformedError where the map is none of ours."""
+        self._map = which
+        self._memory = _only_value(which, _blocks_layout(count))
+
+    @classmethod
+    def new(cls, count: int) -> Blocks:
+        """None of them. Raises UnsupportedError for more than are kept."""
+        if count > BLOCKS_MOST:
+            raise UnsupportedError("keeping this transfer", f"at most {BLOCKS_MOST} blocks: raise --block-size")
+        return cls(Map.create_array("towline_blocks", _blocks_layout(count).itemsize), count)
+
+    @property
+    def map(self) -> Map:
+        """To be pinned."""
+        return self._map
+
+    def mark(self, number: int, digest: bytes) -> None:
+        """A block stands in the file."""
+        self._memory["digests"][number] = np.frombuffer(digest, np.uint8)
+        self._memory["written"][number >> 3] |= np.uint8(1 << (number & 7))
+
+    def marked(self) -> Iterator[tuple[int, bytes]]:
+        """The blocks that are marked, ascending, and their digests."""
+        for number in np.flatnonzero(np.unpackbits(self._memory["written"], bitorder="little")).tolist():
+            if number >= len(self._memory["digests"]):
+                raise MalformedError(f"block {number} was marked, and is beyond the end")
+            yield number, self._memory["digests"][number].tobytes()
+
+    def close(self) -> None:
+        """Let go of the map."""
+        self._map.close()
+
+
+def _blocks_layout(count: int) -> np.dtype[np.void]:
+    return np.dtype([("digests", np.uint8, (count, DIGEST_BYTES)), ("written", np.uint8, -(-count // 8))])
+
+
+def _only_value(which: Map, layout: np.dtype[np.void]) -> NDArray[np.void]:
+    """A map's memory; the map is closed where it is not of that layout."""
+    try:
+        if (which.value_size, which.max_entries) != (layout.itemsize, 1):
+            raise MalformedError("a pinned map of another size")
+        found: NDArray[np.void] = which.bytes()[: layout.itemsize].view(layout)[0]
+    except (MalformedError, ValueError, OSError) as error:
+        which.close()
+        raise MalformedError(f"a pinned map that is none of ours: {error}") from None
+    return found
+
+
 def _digest(head: NDArray[np.void], body: bytes) -> bytes:
     return xxhash.xxh3_128_digest(head["generation"].tobytes() + body)
 
 
 def _whole(area: NDArray[np.uint8]) -> tuple[int, bytes] | None:
     head = area[: _HEAD.itemsize].copy().view(_HEAD)
-    size = int(head["size"][0])
-    if not 0 < size <= AREA_BYTES - _HEAD.itemsize:
+    size, generation = int(head["size"][0]), int(head["generation"][0])
+    if not 0 < size <= AREA_BYTES - _HEAD.itemsize or generation > _GENERATION_MOST:
         return None
     body = area[_HEAD.itemsize :][:size].tobytes()
-    return (int(head["generation"][0]), body) if _digest(head, body) == head["digest"].tobytes() else None
+    return (generation, body) if _digest(head, body) == head["digest"].tobytes() else None

@@ -14,6 +14,7 @@ from towline.errors import FileError, MalformedError, SettingsError, TowlineErro
 from towline.kernel.link import interface as find_interface
 from towline.protocol import closing
 from towline.protocol.opening import Door, Terms, accept, agree, handshake_rtt_us, reject
+from towline.protocol.trial import Movement
 from towline.settings import Settings
 from towline.sockets.inbox import Letter, is_same
 from towline.sockets.port import Peer, Port
@@ -21,11 +22,12 @@ from towline.transfer.control import Allowance, Control
 from towline.transfer.events import Failed, Finished, Note, OnEvent, Parted, Progress, Ready
 from towline.transfer.files import FileSink, MemorySink, Sink
 from towline.transfer.incoming import Incoming, Stage
+from towline.transfer.keeping import Keeping
 from towline.transfer.reach import name_of, origin_of
 from towline.transfer.receivers import open_ports, open_receiver, targets_at
 from towline.transfer.record import receiver_record
 from towline.transfer.sampling import PROGRESS_US, SAMPLE_US, Ticks, receiver_sample
-from towline.transfer.successor import Keeping, resumed
+from towline.transfer.successor import Left, Succession, left_untrusted, require_folder
 from towline.transfer.usage import Usage
 from towline.transfer.watchdog import Watchdog
 from towline.transmit.lane import now_us
@@ -93,15 +95,26 @@ class _Receiving:
 
     def run(self) -> None:
         """Until the transfer is over, or for ever."""
-        if self._pins:
-            self._pins.claim()
+        if self._pins is None:
+            self._listen([])
+            return
+        self._pins.claim()
+        try:
+            left = left_untrusted(self._pins, self._tell_problem)
+            require_folder(left, self._output)
+            self._listen(left)
+        finally:
+            self._pins.release()
+
+    def _listen(self, left: list[Left]) -> None:
+        """`left`: what a predecessor has left, to go on with."""
         ports, notes = open_ports(self._link, self._settings)
         self._control = Control(ports)
         try:
             self._receiver = open_receiver(self._link, self._control, self._settings, notes, self._pins)
+            self._take_over(left)
             self._watchdog = Watchdog(self._receiver, "receiver", self._on_event, now_us())
             try:
-                self._take_over()
                 self._serve(ports)
             except BaseException as error:
                 for incoming in self._incoming.values():
@@ -114,25 +127,33 @@ class _Receiving:
         finally:
             self._control.close()
 
-    def _take_over(self) -> None:
-        """Go on with what a predecessor has left."""
+    def _take_over(self, left: list[Left]) -> None:
+        """Go on with what a predecessor has left; whatever ends us here leaves it for the next one."""
         if self._pins is None:
             return
         assert isinstance(self._receiver, XdpReceiver)
-        left = resumed(
-            self._pins,
-            self._receiver,
-            self._control,
-            self._output,
-            self._settings,
-            overwrite=self._overwrite,
-            on_problem=lambda text: self._on_event(Note(text=text)),
-        )
-        for facts, incoming, keeping in left:
-            key = facts.reply_to, facts.transfer
-            self._incoming[key], self._kept[key] = incoming, keeping
-            self._by_session |= dict.fromkeys(incoming.lanes, incoming)
-            self._on_event(Note(text=f"going on with {incoming.name}: {incoming.progress()}"))
+        try:
+            succession = Succession(
+                self._pins,
+                self._receiver,
+                self._control,
+                self._output,
+                self._settings,
+                overwrite=self._overwrite,
+            )
+            for facts, incoming, keeping in succession.go_on(left, self._tell_problem):
+                key = facts.reply_to, facts.transfer
+                self._incoming[key], self._kept[key] = incoming, keeping
+                self._by_session |= dict.fromkeys(incoming.lanes, incoming)
+                self._on_event(Note(text=f"going on with {incoming.name}: {incoming.progress()}"))
+                if incoming.stage is Stage.CONFIRMED:
+                    self._on_event(self._finished(incoming))
+        except BaseException:
+            self._receiver.leave()
+            raise
+
+    def _tell_problem(self, text: str) -> None:
+        self._on_event(Note(text=text))
 
     def _serve(self, ports: list[Port]) -> None:
         self._on_event(
@@ -153,15 +174,21 @@ class _Receiving:
                 if self._step(key, incoming):
                     self._moved_us = now_us()
 
-    def _progressed(self) -> int | None:
-        """A number that grows as transfers move on; None where none does.
+    def _progressed(self) -> Movement | None:
+        """How far the transfers are that go on; None where there is none.
 
-        What has been seen counts besides what is verified: on a slow path a block takes longer than a program's trial.
-        It is never more than a window ahead, so that a program which does harm cannot make it grow for long.
+        What has been seen postpones a program's end: on a slow path a block takes longer than a transfer may stand
+        still. It proves nothing, and is never more than a window ahead of what does.
         """
         going_on = [one for one in self._incoming.values() if one.stage is Stage.RECEIVING]
         lanes = [lane for one in going_on for lane in one.lanes.values()]
-        return sum(lane.rules.drained + lane.delivery.highest for lane in lanes) if going_on else None
+        if not lanes:
+            return None
+        return Movement(
+            mark=sum(lane.rules.drained + lane.delivery.highest for lane in lanes),
+            carried=sum(lane.rules.drained - lane.rules.first for lane in lanes),
+            window=sum(one.terms.window * len(one.lanes) for one in going_on),
+        )
 
     def _poll_s(self) -> float:
         """How long to wait for a message before the next look at what XDP has placed: often enough for the smallest
@@ -258,8 +285,9 @@ class _Receiving:
         rtt_us, keeper = handshake_rtt_us(hello, now_us()), None
         if self._pins:
             transfer, lanes = hello.fields["transfer"], hello.fields["lanes"]
-            keeper = Keeping.of(self._pins, origin, transfer, lanes, terms, rtt_us)
+            keeper = Keeping.of(self._pins, self._output, origin, transfer, lanes, terms, rtt_us)
             self._kept[origin.reply_to, transfer] = keeper
+            sink = FileSink(self._output, overwrite=self._overwrite, kept=keeper.facts.part)
         return Incoming(
             peer=origin.peer,
             lanes=hello.fields["lanes"],

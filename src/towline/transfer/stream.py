@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 import msgspec
 import numpy as np
@@ -13,7 +14,7 @@ from towline.errors import IntegrityError, MalformedError
 from towline.protocol.receiver import packets_per_block
 from towline.slots import gather, scatter
 from towline.transfer.digest import StreamDigest, block_digest
-from towline.transfer.files import FileSink, Sink, Source
+from towline.transfer.files import Sink, Source
 
 ENTRY_PREFIX_BYTES = 4
 ENTRY_MOST_BYTES = 64 << 10
@@ -39,7 +40,7 @@ def decode_entry_untrusted(body: bytes) -> Entry:
     """The entry in bytes from the wire (without the length). Raises MalformedError."""
     try:
         entry = msgspec.msgpack.decode(body, type=Entry)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedError(f"a file's entry: {error}") from None
     name = entry.name
     if not name or name in (".", "..") or "/" in name or "\0" in name:
@@ -108,7 +109,7 @@ class IncomingStream:
         self._head = b""
         self._head_bytes = 0
         self._head_blocks = 0
-        self._resumed: set[int] = set()  # blocks that a predecessor has written: they may come once more
+        self._resumed: dict[int, bytes] = {}  # digests of blocks that a predecessor has written: they may come again
         self.entry: Entry | None = None
         self.digest = StreamDigest()
         self.file_bytes_written = 0
@@ -118,38 +119,50 @@ class IncomingStream:
         """What stands before the file's bytes, as far as it has come."""
         return self._head[: self._head_bytes] if self.entry else self._head
 
-    def resume(self, head: bytes, written: list[int], sink: FileSink, part: str) -> None:
-        """As a predecessor has left it: `written` blocks stand in `head` and in the partial file.
+    def resume_head(self, head: bytes) -> None:
+        """What a predecessor has seen of the head: whole blocks, or all of it. Raises MalformedError."""
+        self._head = head[: ENTRY_PREFIX_BYTES + ENTRY_MOST_BYTES]
+        if self._has_entry():
+            self.entry = decode_entry_untrusted(self._head[ENTRY_PREFIX_BYTES : self._head_bytes])
+            self._head = self._head[: self._head_bytes]
+        self._head_blocks = len(self._head) // self._block_bytes
+        if self.entry is None:
+            self._head = self._head[: self._head_blocks * self._block_bytes]
+        for number in range(self._head_blocks):
+            content = self._head[number * self._block_bytes : (number + 1) * self._block_bytes]
+            self._resume_block(number, block_digest(number, [np.frombuffer(content, np.uint8)]))
 
-        They are read again, because the stream's digest covers them. Raises MalformedError, FileError.
+    def resume(self, written: Iterable[tuple[int, bytes]]) -> None:
+        """Blocks of which a predecessor has said that they stand in the partial file, and their digests.
+
+        Raises MalformedError.
         """
-        self._head = head[: ENTRY_PREFIX_BYTES + ENTRY_MOST_BYTES + self._block_bytes]
-        if len(head) >= ENTRY_PREFIX_BYTES:
-            self._head_bytes = ENTRY_PREFIX_BYTES + int.from_bytes(head[:ENTRY_PREFIX_BYTES], "big")
-            if self._head_bytes <= min(len(head), ENTRY_PREFIX_BYTES + ENTRY_MOST_BYTES):
-                entry = decode_entry_untrusted(head[ENTRY_PREFIX_BYTES : self._head_bytes])
-                sink.open_again(part, entry.name, entry.mode, entry.mtime_ns)
-                self.entry = entry
-        self._head_blocks = len(written)  # matters only as long as there is no entry
-        for number in written:
-            self._read_again(number, sink)
-        self._resumed = set(written)
+        for number, digest in written:
+            if number >= self.blocks:
+                raise MalformedError(f"block {number} was marked, and is beyond the end")
+            self._resume_block(number, digest)
+            start, end = self.place_of(number)
+            self.file_bytes_written += end - start
 
-    def _read_again(self, number: int, sink: FileSink) -> None:
-        start, end = number * self._block_bytes, (number + 1) * self._block_bytes
-        head_bytes = len(self._head) if self.entry is None else self._head_bytes
-        total = head_bytes + (self.entry.size_bytes if self.entry else 0)
-        end = min(end, total)
-        if start >= end:
-            raise MalformedError(f"block {number} was marked, and is beyond the end")
-        content = self._head[start : min(end, head_bytes)]
-        file_bytes = end - max(start, head_bytes)
-        if file_bytes > 0:
-            content += sink.read(max(start, head_bytes) - head_bytes, file_bytes)
-            self.file_bytes_written += file_bytes
-        if len(content) != end - start:
-            raise MalformedError(f"block {number} was marked, and is not in the partial file")
-        self.digest.add(number, block_digest(number, [np.frombuffer(content, np.uint8)]))
+    @property
+    def blocks(self) -> int:
+        """How many there are, when the entry is known."""
+        assert self.entry is not None
+        return -(-(self._head_bytes + self.entry.size_bytes) // self._block_bytes)
+
+    def place_of(self, number: int) -> tuple[int, int]:
+        """Where a block's bytes, but for those of the head, stand in the file: from, to."""
+        assert self.entry is not None
+        start, end = (max(0, at * self._block_bytes - self._head_bytes) for at in (number, number + 1))
+        return start, min(end, self.entry.size_bytes)
+
+    def head_of(self, number: int) -> bytes:
+        """A block's part of the head."""
+        return self.head[number * self._block_bytes : (number + 1) * self._block_bytes]
+
+    def _resume_block(self, number: int, digest: bytes) -> None:
+        self.digest.add(number, digest)
+        self._resumed[number] = digest
 
     def offer(self, number: int, views: list[NDArray[np.uint8]], digest: bytes) -> bool:
         """A verified block. False: not yet, the file's entry must come before it.
@@ -157,11 +170,10 @@ class IncomingStream:
         Raises IntegrityError for a block that was there before or lies beyond the end, MalformedError for a bad entry.
         """
         if self.digest.has(number):
-            if number in self._resumed:
-                self._resumed.discard(number)
+            if self._resumed.pop(number, None) == digest:
                 return True  # the predecessor had written it, and could not say so any more
             raise IntegrityError(f"block {number} came twice")
-        skip = 0
+        skip = max(0, self._head_bytes - number * self._block_bytes) if self.entry else 0
         if self.entry is None:
             if number != self._head_blocks:
                 return False
@@ -193,17 +205,21 @@ class IncomingStream:
         return self.digest.blocks == -(-stream_bytes // self._block_bytes)
 
     def _take_entry(self) -> bool:
+        if not self._has_entry():
+            return False
+        self.entry = decode_entry_untrusted(self._head[ENTRY_PREFIX_BYTES : self._head_bytes])
+        self._sink.open(self.entry.name, self.entry.mode, self.entry.mtime_ns)
+        return True
+
+    def _has_entry(self) -> bool:
+        """Whether the head is whole. Raises MalformedError where it would be too long."""
         if len(self._head) < ENTRY_PREFIX_BYTES:
             return False
         size = int.from_bytes(self._head[:ENTRY_PREFIX_BYTES], "big")
         if size > ENTRY_MOST_BYTES:
             raise MalformedError(f"a file's entry of {size} bytes")
         self._head_bytes = ENTRY_PREFIX_BYTES + size
-        if len(self._head) < self._head_bytes:
-            return False
-        self.entry = decode_entry_untrusted(self._head[ENTRY_PREFIX_BYTES : self._head_bytes])
-        self._sink.open(self.entry.name, self.entry.mode, self.entry.mtime_ns)
-        return True
+        return len(self._head) >= self._head_bytes
 
 
 def _split(views: list[NDArray[np.uint8]], size: int) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
