@@ -71,7 +71,7 @@ RECEIVE = """	enum outcome outcome = place(ctx, r, d);
 	count_outcome(r, outcome, d->flags);
 	if (acknowledgement_due(r, d->flags)) {
 		compose_acknowledgement(r, d, packet_bytes, reply);
-		return ACKNOWLEDGE;
+		return true;
 	}
 """
 COMPOSE_FIRST = """	bool due = acknowledgement_due(r, d->flags);
@@ -83,7 +83,7 @@ COMPOSE_FIRST = """	bool due = acknowledgement_due(r, d->flags);
 
 	count_outcome(r, outcome, d->flags);
 	if (due)
-		return ACKNOWLEDGE;
+		return true;
 """
 
 

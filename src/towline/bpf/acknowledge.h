@@ -73,6 +73,15 @@ static __always_inline void compose_acknowledgement(struct receiver_state *r, co
 	reply->useless = r->useless;
 }
 
+/* The ring was full for a packet that was not due an ACK: say so, once between two ACKs. */
+static __always_inline void compose_full(struct receiver_state *r, const struct data *d, struct reply *reply)
+{
+	r->told_full = 1;
+	r->full_nacks++;
+	reply->kind_flags = KIND_NACK << 4 | FLAG_FULL;
+	reply->index = d->index;
+}
+
 /* What is left of the packet that came does not go back. Volatile, or clang calls a memset() that BPF does not have. */
 static __always_inline void clear_padding(u16 *from, void *end)
 {
@@ -126,36 +135,40 @@ static __always_inline int bounce_seal(struct xdp_md *ctx, const struct receiver
 	return r->bounce_ifindex ? bpf_redirect(r->bounce_ifindex, 0) : XDP_TX;
 }
 
-static __always_inline int bounce_acknowledgement(struct xdp_md *ctx, struct receiver_state *r, const struct data *d,
+static __always_inline bool write_acknowledgement(struct ack *a, void *end, struct receiver_state *r,
 						  const struct reply *reply)
 {
-	u32 words = reply->words, length = sizeof(struct ack) + words * sizeof(u64);
-	struct header *h = bounce_header(ctx, r, d, reply->kind_flags, reply->index, length);
-	void *end = (void *)(long)ctx->data_end;
-	struct ack *a = (void *)(h + 1);
-
-	if (!h || (void *)(a + 1) > end)
-		return XDP_DROP;
+	if ((void *)(a + 1) > end)
+		return false;
 	a->limit = bpf_htonl(reply->limit);
 	a->highest = bpf_htonl(reply->highest);
 	a->first = bpf_htonl(reply->first);
 	a->useless = bpf_htonl(reply->useless);
-	for (u32 i = 0; i < ACK_WORDS_MOST && i < words && (void *)&a->bitmap[i + 1] <= end; i++)
+	for (u32 i = 0; i < ACK_WORDS_MOST && i < reply->words && (void *)&a->bitmap[i + 1] <= end; i++)
 		a->bitmap[i] = bpf_cpu_to_be64(*bitmap_word(r->arrived, reply->first + i));
-	return bounce_seal(ctx, r, d, length);
+	return true;
 }
 
-/* The ring was full for a packet that was not due an ACK: say so, once between two ACKs. */
-static __always_inline int bounce_full(struct xdp_md *ctx, const struct receiver_state *r, const struct data *d)
+static __always_inline bool write_range(struct range *range, void *end, u32 index)
 {
-	u32 length = sizeof(struct range);
-	struct header *h = bounce_header(ctx, r, d, KIND_NACK << 4 | FLAG_FULL, d->index, length);
-	struct range *range = (void *)(h + 1);
-
-	if (!h || (void *)(range + 1) > (void *)(long)ctx->data_end)
-		return XDP_DROP;
-	range->first = bpf_htonl(d->index);
+	if ((void *)(range + 1) > end)
+		return false;
+	range->first = bpf_htonl(index);
 	range->count = bpf_htonl(1);
+	return true;
+}
+
+/* Send the packet back as the reply that was composed. */
+static __always_inline int bounce(struct xdp_md *ctx, struct receiver_state *r, const struct data *d,
+				  const struct reply *reply)
+{
+	bool is_ack = reply->kind_flags == KIND_ACK << 4;
+	u32 length = is_ack ? sizeof(struct ack) + reply->words * sizeof(u64) : sizeof(struct range);
+	struct header *h = bounce_header(ctx, r, d, reply->kind_flags, reply->index, length);
+	void *body = h + 1, *end = (void *)(long)ctx->data_end;
+
+	if (!h || !(is_ack ? write_acknowledgement(body, end, r, reply) : write_range(body, end, reply->index)))
+		return XDP_DROP;
 	return bounce_seal(ctx, r, d, length);
 }
 

@@ -82,25 +82,22 @@ static __always_inline void succeed(struct receiver_state *r, const struct data 
 			r->policy[i] = 0;
 }
 
-enum answer { NOTHING, ACKNOWLEDGE, TELL_FULL };
-
-/* Everything that wants the session for itself. */
-static __always_inline enum answer receive(struct xdp_md *ctx, struct receiver_state *r, const struct data *d,
-					   u32 packet_bytes, struct reply *reply)
+/* Everything that wants the session for itself; whether there is a reply. */
+static __always_inline bool receive(struct xdp_md *ctx, struct receiver_state *r, const struct data *d,
+				    u32 packet_bytes, struct reply *reply)
 {
 	enum outcome outcome = place(ctx, r, d);
 
 	count_outcome(r, outcome, d->flags);
 	if (acknowledgement_due(r, d->flags)) {
 		compose_acknowledgement(r, d, packet_bytes, reply);
-		return ACKNOWLEDGE;
+		return true;
 	}
 	if (outcome == RING_FULL && !r->told_full) {
-		r->told_full = 1;
-		r->full_nacks++;
-		return TELL_FULL;
+		compose_full(r, d, reply);
+		return true;
 	}
-	return NOTHING;
+	return false;
 }
 
 SEC("xdp")
@@ -152,13 +149,9 @@ int receiver(struct xdp_md *ctx)
 
 	succeed(r, &d);
 
-	enum answer answer = receive(ctx, r, &d, p.bytes, &reply);
-	int verdict = XDP_DROP;
+	bool is_answered = receive(ctx, r, &d, p.bytes, &reply);
+	int verdict = is_answered ? bounce(ctx, r, &d, &reply) : XDP_DROP;
 
-	if (answer == ACKNOWLEDGE)
-		verdict = bounce_acknowledgement(ctx, r, &d, &reply);
-	else if (answer == TELL_FULL)
-		verdict = bounce_full(ctx, r, &d);
 	unlock(&r->lock);
 	return verdict;
 }
