@@ -150,7 +150,7 @@ def test_swap__what_does_not_fit_changes_nothing(
     ("side", "old", "new", "header"),
     [
         ("receiver", "	if (!locate(ctx, &p)) {", "	return XDP_DROP;\n	if (!locate(ctx, &p)) {", "receiver.h"),
-        ("receiver", "	if (answer == ACKNOWLEDGE)", "	if (answer == ACKNOWLEDGE && r->lock == 77)", "receiver.h"),
+        ("receiver", "int verdict = is_answered ?", "int verdict = is_answered && r->lock == 77 ?", "receiver.h"),
         (
             "receiver",
             "	unlock(&r->lock);\n	return verdict;",
@@ -178,6 +178,44 @@ def test_swap__what_stops_the_transfer_goes_back_by_itself(
         hand_of = receiver if side == "receiver" else sender
         back = hand_of.until(lambda event: event["event"] == "rolledback", ROLLED_BACK_IN_S)
         assert (back["side"], back["version"]) == (side, 1)
+        well(receiver, sender)
+
+
+def test_swap__what_never_acknowledges_goes_back_though_its_window_outlasts_a_trial(
+    path: veth.Path, tmp_path: Path
+) -> None:
+    program = altered(tmp_path, "int verdict = is_answered ?", "int verdict = is_answered && r->lock == 77 ?")
+    slowly = ("--size", "8M", "--pace", "12mbit", "--window", "1024", *PATIENT)  # a window of 3.4 MB, two seconds
+    with (
+        # Of larger blocks the process itself would say that there is room again, which is an acknowledgement as well.
+        receiving(path.receiver, "--sink", "memory", "--block-size", "64K", *PATIENT) as receiver,
+        hand(path.sender, "send", *slowly, path.target) as sender,
+    ):
+        sender.under_way()
+        with swapping(path.receiver, "receiver") as swapper:
+            with standing_still(sender):
+                bad = swapper.load(program)
+            swapper.put(bad)
+            back = receiver.until(lambda event: event["event"] == "rolledback", ROLLED_BACK_IN_S)
+            assert back["version"] == 1
+            well(receiver, sender)
+    told = [event["event"] for event in receiver.events if event["event"] in ("replaced", "rolledback")]
+    assert told == ["replaced", "rolledback"]
+
+
+def test_swap__a_mute_sender_goes_back_though_all_has_left(path: veth.Path, tmp_path: Path) -> None:
+    program = altered(tmp_path, "	return bpf_redirect(s->ifindex, 0);", "	return XDP_DROP;", "transmit.h")
+    # Less than a window, and quicker than a trial.
+    quickly = ("--size", "4M", "--pace", "40mbit", "--window", "4096", *PATIENT)
+    with (
+        receiving(path.receiver, "--sink", "memory", *PATIENT) as receiver,
+        hand(path.sender, "send", *quickly, path.target) as sender,
+    ):
+        sender.under_way()
+        with standing_still(sender), swapping(path.sender, "sender") as swapper:
+            swapper.put(swapper.load(program.parent / "sender.bpf.c"))
+        back = sender.until(lambda event: event["event"] == "rolledback", ROLLED_BACK_IN_S)
+        assert (back["side"], back["version"]) == ("sender", 1)
         well(receiver, sender)
 
 

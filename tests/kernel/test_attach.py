@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -14,13 +15,17 @@ from pathlib import Path
 import pytest
 from pyroute2 import IPRoute
 
-from towline.errors import LoadError, UnsupportedError
+from towline.errors import EndedError, LoadError, PermissionsError, UnsupportedError
+from towline.kernel import attach as module
+from towline.kernel.attached import Attached
 from towline.kernel.link import xdp_holder
+from towline.kernel.objects import link_info, program_info
 from towline.kernel.program import Object, attach
 
 PROGRAMS = """
 SEC("xdp") int tl_pass(struct xdp_md *ctx) { return XDP_PASS; }
 SEC("xdp") int tl_drop(struct xdp_md *ctx) { return XDP_DROP; }
+SEC("xdp") int tl_turn(struct xdp_md *ctx) { return XDP_TX; }
 """
 
 
@@ -118,3 +123,38 @@ def test_replace__refuses_what_is_no_program(programs: Object, pair: tuple[int, 
         with pytest.raises(LoadError, match="replacing the XDP program"):
             link.replace(0)
         assert "'tl_pass'" in (xdp_holder(pair[0]) or "")
+
+
+def test_replace__only_the_program_that_it_is_told(programs: Object, pair: tuple[int, int]) -> None:
+    before, other, new = (programs.program(name) for name in ("tl_pass", "tl_drop", "tl_turn"))
+    with attach(before, pair[0]) as link:
+        assert link.replace(other, before)
+        assert not link.replace(new, before)  # as of two who want to replace the same one at once
+        assert "'tl_drop'" in (xdp_holder(pair[0]) or "")
+        with Attached(link_info(link.fd).id) as seen:
+            assert not seen.replace(new, before)
+            assert seen.replace(new, other)
+            assert seen.program_number == program_info(new).id
+
+
+def test_replace__no_privilege_is_not_another_program(
+    programs: Object, pair: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Forbidding:
+        def bpf_link_update(self, *_: object) -> int:
+            return -errno.EPERM
+
+    with attach(programs.program("tl_pass"), pair[0]) as link, monkeypatch.context() as patch:
+        patch.setattr(module, "library", Forbidding)
+        for instead_of in (None, programs.program("tl_pass")):
+            with pytest.raises(PermissionsError, match="replacing an XDP program"):
+                link.replace(programs.program("tl_drop"), instead_of)
+        assert not link.replace(programs.program("tl_drop"), programs.program("tl_turn"))
+
+
+def test_replace__of_a_link_that_has_ended(programs: Object, pair: tuple[int, int]) -> None:
+    with attach(programs.program("tl_pass"), pair[0]) as link, Attached(link_info(link.fd).id) as seen:
+        link.close()
+        for instead_of in (None, programs.program("tl_pass"), programs.program("tl_turn")):
+            with pytest.raises(EndedError):
+                seen.replace(programs.program("tl_drop"), instead_of)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.own_pins import own_folder
-from towline.kernel import predecessors
+from towline.kernel import bpffs, predecessors
 from towline.kernel.objects import XdpLink, link_info, open_program, program_info
 from towline.kernel.program import Object, attach
 
@@ -94,6 +94,40 @@ def test_keep__the_later_one_stands_instead_of_the_earlier(folder: Path, program
     assert kept(folder) == [str(FIRST), f"{FIRST}/previous"]
 
 
+def test_keep__the_earlier_one_is_there_until_the_later_one_is(
+    folder: Path, programs: Object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(fd: int, path: Path) -> None:
+        assert previous(FIRST) == number_of(programs.program("tl_pass"))
+        raise PermissionError(path)
+
+    predecessors.keep(FIRST, programs.program("tl_pass"))
+    monkeypatch.setattr(bpffs, "pin", refused)
+    with pytest.raises(PermissionError):
+        predecessors.keep(FIRST, programs.program("tl_drop"))
+    assert previous(FIRST) == number_of(programs.program("tl_pass"))
+
+
+def test_keeping__keeps_when_it_is_told_and_leaves_nothing_else(folder: Path, programs: Object) -> None:
+    predecessors.keep(FIRST, programs.program("tl_pass"))
+    with predecessors.keeping(FIRST, programs.program("tl_drop")) as now:
+        assert previous(FIRST) == number_of(programs.program("tl_pass"))
+        now()
+        assert previous(FIRST) == number_of(programs.program("tl_drop"))
+    assert kept(folder) == [str(FIRST), f"{FIRST}/previous"]
+    with predecessors.keeping(FIRST, programs.program("tl_pass")):
+        pass  # the program was not replaced after all
+    assert previous(FIRST) == number_of(programs.program("tl_drop"))
+    assert kept(folder) == [str(FIRST), f"{FIRST}/previous"]
+
+
+def test_keeping__what_was_forgotten_meanwhile_stays_forgotten(folder: Path, programs: Object) -> None:
+    with predecessors.keeping(FIRST, programs.program("tl_drop")) as now:
+        predecessors.forget(FIRST)  # the link has ended
+        now()
+    assert not folder.parent.exists()
+
+
 def test_keep__keeps_a_program_that_nobody_else_holds(folder: Path, build: Callable[[str], Path]) -> None:
     with Object(build(PROGRAMS)) as loaded:
         loaded.load()
@@ -150,7 +184,7 @@ def test_forget_ended__removes_exactly_those_of_links_that_are_no_more(
 
 def test_forget_ended__one_that_was_given_up_half_made(folder: Path, programs: Object, alive: Alive) -> None:
     predecessors.keep(FIRST, programs.program("tl_pass"))
-    (folder / str(FIRST) / "previous").unlink()  # killed between the two steps of `keep`
+    (folder / str(FIRST) / "previous").rename(folder / str(FIRST) / "previous-1")  # killed between the steps of `keep`
     assert previous(FIRST) is None
     alive()
     assert predecessors.forget_ended() == [folder / str(FIRST)]

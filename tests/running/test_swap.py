@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,17 @@ from tests.levels import SENDER_TO_RECEIVER, framed
 from tests.running.conftest import Both, both_programs
 from tests.twins import data_packet
 from towline.bpf import FOLDER, POLICIES
-from towline.errors import CompileError, LayoutError, LoadError, SettingsError, TowlineError
-from towline.kernel import predecessors
-from towline.kernel.attached import Program
+from towline.errors import (
+    CompileError,
+    EndedError,
+    LayoutError,
+    LoadError,
+    PermissionsError,
+    SettingsError,
+    TowlineError,
+)
+from towline.kernel import bpffs, predecessors
+from towline.kernel.attached import Attached, Program
 from towline.kernel.identity import Identity
 from towline.kernel.live import run_packet
 from towline.kernel.loaded import loaded_programs
@@ -130,6 +138,125 @@ def test_load__what_does_not_fit_changes_nothing(
             swapper.swap(source)
         assert swapper.running_version == before
     assert predecessors.open_previous(place.link) is None
+
+
+def test_swap__only_in_the_place_of_the_program_that_it_was_made_for(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Swapper(place) as swapper, Swapper(place) as other:
+        load = swapper.load
+
+        def slowly(source: Path, *, flags: Sequence[str] = ()) -> Program:
+            new = load(source, flags=flags)
+            other.swap(TIMED)
+            return new
+
+        monkeypatch.setattr(swapper, "load", slowly)
+        with pytest.raises(SettingsError, match=r"somebody else .* nothing was changed: give the command again"):
+            swapper.swap(EVERY)
+        with running(place) as program:
+            assert Identity.of(program) == Identity(version=2, source="timed.bpf.c", flags="")
+        assert other.rollback().version == 1  # what the other one has kept is there
+        monkeypatch.undo()
+        assert swapper.swap(EVERY).version == 3  # the command given again
+
+
+def test_swap__changes_nothing_where_its_predecessor_cannot_be_kept(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*below: str) -> Path:
+        raise PermissionsError("mounting a bpffs", "CAP_SYS_ADMIN")
+
+    monkeypatch.setattr(bpffs, "folder", refused)
+    with Swapper(place) as swapper:
+        with pytest.raises(PermissionsError, match="mounting a bpffs"):
+            swapper.swap(EVERY)
+        assert swapper.running_version == 1
+
+
+def test_swap__can_be_taken_back_after_ctrl_c_while_it_waits_for_the_effect(
+    place: Place, fresh: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    fresh.receiver.open()  # or there is no effect to wait for
+    with Swapper(place) as swapper:
+        monkeypatch.setattr(swapper, "_effect", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            swapper.swap(EVERY)
+    with Swapper(place) as another:
+        assert (another.running_version, another.rollback().version) == (2, 1)
+
+
+def test_swap__can_be_taken_back_after_ctrl_c_while_the_kernel_is_at_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Attached.replace
+
+    def interrupted(link: Attached, *programs: int) -> bool:
+        replace(link, *programs)
+        raise KeyboardInterrupt
+
+    with Swapper(place) as swapper, monkeypatch.context() as patch:
+        patch.setattr(Attached, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            swapper.swap(EVERY)
+    with Swapper(place) as another:
+        assert (another.running_version, another.rollback().version) == (2, 1)
+
+
+def test_put__keeps_nothing_of_a_link_that_has_ended_meanwhile(
+    place: Place, fresh: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Attached.replace
+
+    def and_ends(link: Attached, *programs: int) -> bool:
+        done = replace(link, *programs)
+        with monkeypatch.context() as patch:  # forgets before we have kept, which it cannot know
+            patch.setattr(predecessors, "forget", lambda link: None)
+            fresh.receiver.close()
+        return done
+
+    monkeypatch.setattr(Attached, "replace", and_ends)
+    with Swapper(place) as swapper:
+        swapper.put(swapper.load(EVERY))
+    assert predecessors.open_previous(place.link) is None
+    assert not list(bpffs.folder("links").glob(str(place.link)))
+
+
+def test_put__keeps_nothing_of_a_link_that_had_ended_before(place: Place, fresh: Both) -> None:
+    with Swapper(place) as swapper:
+        new = swapper.load(EVERY)
+        number = swapper._running()
+        fresh.receiver.close()
+        with pytest.raises(EndedError):
+            swapper.put(new, instead_of=number)
+    assert not list(bpffs.folder("links").glob(str(place.link)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "	__u32 index;\n	__u16 length; /* what the header said */\n",
+            "	__u16 length;\n	__u32 index;\n",
+            "record.index stands at byte 0",
+        ),
+        ("	__u32 slot;\n	__u32 word; ", "	__u32 word;\n	__u32 slot; ", "want.slot stands at byte 0"),
+    ],
+    ids=["record", "want"],
+)
+def test_load__structs_that_are_no_maps_values_are_compared(
+    place: Place, tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    for path in (*FOLDER.glob("*.h"), EVERY):
+        (tmp_path / path.name).write_text(path.read_text())
+    state = (FOLDER / "state.h").read_text()
+    assert state.count(old) == 1, "state.h has changed: say anew what to alter"
+    (tmp_path / "state.h").write_text(state.replace(old, new))
+    with Swapper(place) as swapper, pytest.raises(LayoutError, match=said):
+        swapper.load(tmp_path / EVERY.name)
 
 
 def test_swap__lets_go_of_what_nobody_can_go_back_to(place: Place, tmp_path: Path) -> None:

@@ -13,15 +13,17 @@ from typing import Literal, Self
 from towline.errors import EndedError, LoadError, PermissionsError, UnsupportedError
 from towline.kernel import predecessors
 from towline.kernel.libbpf import (
+    BPF_F_REPLACE,
     BPF_XDP,
     XDP_FLAGS_DRV_MODE,
     XDP_FLAGS_SKB_MODE,
     LinkCreateOptions,
+    LinkUpdateOptions,
     library,
     refusal,
 )
 from towline.kernel.link import name_of, xdp_holder
-from towline.kernel.objects import link_info
+from towline.kernel.objects import link_info, program_info
 
 __all__ = ["Link", "Mode", "attach", "replace_program"]
 
@@ -46,12 +48,12 @@ class Link:
     ) -> None:
         self.fd, self.ifindex, self.mode, self.why_not_native = fd, ifindex, mode, why_not_native
 
-    def replace(self, program_fd: int) -> None:
-        """Put another program in place; no packet meets an empty hook.
+    def replace(self, program_fd: int, instead_of: int | None = None) -> bool:
+        """Put another program in place; no packet meets an empty hook. `instead_of`: as replace_program has it.
 
         Takes milliseconds (an RCU wait) unless both programs are attached to some interface as well.
         """
-        replace_program(self.fd, program_fd)
+        return replace_program(self.fd, program_fd, instead_of)
 
     def close(self) -> None:
         """Take the program off the interface."""
@@ -71,14 +73,25 @@ class Link:
         self.close()
 
 
-def replace_program(link_fd: int, program_fd: int) -> None:
-    """What Link.replace does, of a link that somebody else has made."""
-    if (result := library().bpf_link_update(link_fd, program_fd, None)) < 0:
-        if -result == errno.EPERM:
-            raise PermissionsError("replacing an XDP program")
-        if -result == errno.ENOLINK:
-            raise EndedError("the transfer whose program that was")
-        raise LoadError(str(refusal(result, "replacing the XDP program").strerror))
+def replace_program(link_fd: int, program_fd: int, instead_of: int | None = None) -> bool:
+    """What Link.replace does, of a link that somebody else has made.
+
+    `instead_of`: the only program that may be replaced; False: another one is in place, and stays.
+    """
+    options = LinkUpdateOptions(sz=ct.sizeof(LinkUpdateOptions))
+    if instead_of is not None:
+        options.flags, options.old_prog_fd = BPF_F_REPLACE, instead_of
+    result = library().bpf_link_update(link_fd, program_fd, ct.byref(options))
+    if result >= 0:
+        return True
+    if -result == errno.EPERM:
+        # The kernel says the same of a program that is another one: bpf_xdp_link_update() of net/core/dev.c.
+        if instead_of is not None and link_info(link_fd).prog_id != program_info(instead_of).id:
+            return False
+        raise PermissionsError("replacing an XDP program")
+    if -result == errno.ENOLINK:
+        raise EndedError("the transfer whose program that was")
+    raise LoadError(str(refusal(result, "replacing the XDP program").strerror))
 
 
 def attach(program_fd: int, ifindex: int, mode: Mode = "auto") -> Link:

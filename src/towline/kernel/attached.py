@@ -117,9 +117,9 @@ class Attached:
         """The program that is there now, to be closed."""
         return Program(open_program(self.program_number))
 
-    def replace(self, program_fd: int) -> None:
-        """Put another program in place; no packet meets an empty hook."""
-        replace_program(self.fd, program_fd)
+    def replace(self, program_fd: int, instead_of: int | None = None) -> bool:
+        """Put another program in place; no packet meets an empty hook. `instead_of`: as replace_program has it."""
+        return replace_program(self.fd, program_fd, instead_of)
 
     def close(self) -> None:
         """Let go of the link, which stays."""

@@ -19,6 +19,7 @@ __all__ = [
     "LinkCreateOptions",
     "LinkInfo",
     "LinkKind",
+    "LinkUpdateOptions",
     "MapCreateOptions",
     "MapInfo",
     "MapKind",
@@ -33,6 +34,7 @@ __all__ = [
 # Numbers of <linux/bpf.h> and <linux/if_link.h>; they are ABI and never change.
 BPF_XDP = 37
 BPF_F_MMAPABLE = 1 << 10
+BPF_F_REPLACE = 1 << 2
 BPF_F_TEST_XDP_LIVE_FRAMES = 1 << 1
 XDP_FLAGS_SKB_MODE = 1 << 1
 XDP_FLAGS_DRV_MODE = 1 << 2
@@ -84,6 +86,12 @@ class LinkCreateOptions(ct.Structure):
         ("iter_info_len", ct.c_uint32),
         ("target_btf_id", ct.c_uint32),
     )
+
+
+class LinkUpdateOptions(ct.Structure):
+    """struct bpf_link_update_opts, as far as XDP needs it."""
+
+    _fields_ = (("sz", ct.c_size_t), ("flags", ct.c_uint32), ("old_prog_fd", ct.c_uint32))
 
 
 class MapCreateOptions(ct.Structure):
@@ -234,7 +242,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_map_lookup_elem": (_I, [_I, _P, _P]),
     "bpf_map_delete_elem": (_I, [_I, _P]),
     "bpf_link_create": (_I, [_I, _I, _I, ct.POINTER(LinkCreateOptions)]),
-    "bpf_link_update": (_I, [_I, _I, _P]),
+    "bpf_link_update": (_I, [_I, _I, ct.POINTER(LinkUpdateOptions)]),
     "bpf_link_detach": (_I, [_I]),
     "bpf_prog_test_run_opts": (_I, [_I, ct.POINTER(TestRunOptions)]),
     "bpf_prog_get_fd_by_id": (_I, [_U]),

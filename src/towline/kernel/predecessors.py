@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from towline.kernel import bpffs
@@ -17,9 +19,27 @@ _LINKS, _PREVIOUS = "links", "previous"
 
 def keep(link: int, program_fd: int) -> None:
     """The program that a link held before; instead of an earlier one."""
+    with keeping(link, program_fd) as now:
+        now()
+
+
+@contextmanager
+def keeping(link: int, program_fd: int) -> Iterator[Callable[[], None]]:
+    """`keep` in two steps, for who replaces the program between them: what can be refused, and takes long, is done when
+    this yields; what it yields does the rest at once, and until then the earlier one is there.
+    """
     folder = bpffs.folder(_LINKS, str(link))
-    (folder / _PREVIOUS).unlink(missing_ok=True)
-    bpffs.pin(program_fd, folder / _PREVIOUS)
+    new = folder / f"{_PREVIOUS}-{secrets.token_hex(4)}"  # of no other process, and without a dot: bpffs refuses it
+    bpffs.pin(program_fd, new)
+
+    def now() -> None:
+        with suppress(FileNotFoundError):  # forgotten meanwhile: the link has ended
+            new.replace(folder / _PREVIOUS)
+
+    try:
+        yield now
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def open_previous(link: int) -> int | None:

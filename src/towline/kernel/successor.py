@@ -4,16 +4,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from towline.errors import LayoutError, LoadError
 from towline.kernel.attached import Program
+from towline.kernel.btf import Types
 from towline.kernel.identity import PROGRAM_VERSION, Identity
 from towline.kernel.layout import differences
 from towline.kernel.program import Object, compile_program
 
+# See state.h.
 STATE_VERSION = "state_version"
-SHARED = ".bss.shared"  # see state.h
+SHARED = ".bss.shared"
+MAPS = frozenset(  # what else a program has is its policy's own, and begins anew
+    {
+        *("receivers", "slots", "records", "gaps"),
+        *("senders", "lane_of_session", "sources", "schedules", "acknowledgements"),
+    }
+)
+STRUCTS = ("record", "acknowledgement", "mark", "want", "schedule_entry")  # shared, and no map's values by its type
 
 
 def prepare(
@@ -35,20 +48,28 @@ def prepare(
         if running.name not in new.program_names():
             has = ", ".join(new.program_names()) or "none"
             raise LoadError(f"{source.name} has no program {running.name!r}, which is to be replaced; it has {has}")
-        if found := list(_differences(running, new)):
-            raise LayoutError(source.name, found)
+        _require_fit(running, new, source)
         theirs = new.constants()
         constants = {name: value for name, value in running.constants().items() if name in theirs}
         new.set_constants(**constants | Identity.made(version, source, flags).constants(theirs))
         new.keep(running.name, *others)
         for name in new.map_names():
-            if (name == SHARED or not name.startswith(".")) and (shared := running.map(name)):
+            if name in (SHARED, *MAPS) and (shared := running.map(name)):
                 new.reuse(name, shared.fd)
         new.load()
     except BaseException:
         new.close()
         raise
     return new
+
+
+def _require_fit(running: Program, new: Object, source: Path) -> None:
+    try:
+        found = list(_differences(running, new))
+    except TypeError as error:  # a type that has no place for sure, as a bit field's
+        raise LayoutError(source.name, [str(error)]) from error
+    if found:
+        raise LayoutError(source.name, found)
 
 
 def _differences(running: Program, new: Object) -> Iterator[str]:
@@ -69,15 +90,31 @@ def _differences(running: Program, new: Object) -> Iterator[str]:
             yield f"the shared variable {name} is not in the new program, or elsewhere"
         else:
             yield from differences(variable.dtype, variables[name].dtype, name)
+    for name in STRUCTS:
+        one, other = _named(running.types, name), _named(new.types, name)
+        if one is not None and other is not None:
+            yield from differences(one, other, name)
     yield from _maps(running, new)
 
 
 def _maps(running: Program, new: Object) -> Iterator[str]:
     for name in new.map_names():
-        shared, dtype = running.map(name), new.value_dtype(name)
-        if shared is None or name.startswith("."):
+        if name not in MAPS or (shared := running.map(name)) is None:
             continue
         if shared.kind != new.map_kind(name):
             yield f"the map {name} is of another kind"
-        elif dtype is not None and dtype.fields and (struct := new.value_name(name)):
-            yield from differences(running.types.named(struct), dtype, struct)
+            continue
+        dtype, struct = new.value_dtype(name), new.value_name(name)
+        if dtype is None or not dtype.fields:
+            continue
+        ours = _named(running.types, struct)
+        if ours is None:
+            yield f"the values of the map {name} are of a struct {struct!r}, which the running program does not have"
+        else:
+            yield from differences(ours, dtype, struct)
+
+
+def _named(types: Types, name: str) -> np.dtype[Any] | None:
+    with suppress(ValueError):
+        return types.named(name)
+    return None

@@ -70,8 +70,9 @@ class Swapper:
         are called by a slower way.
         """
         started = time.monotonic()
-        new, before = self.load(source, flags=flags), self._running()
-        swapped = self.put(new, prepare_s=time.monotonic() - started)
+        before = self._running()
+        new = self.load(source, flags=flags)
+        swapped = self.put(new, instead_of=before, prepare_s=time.monotonic() - started)
         for number in self._programs.keys() - {new.number, before.number}:
             del self._programs[number]
             self._leave.pop(number).close()
@@ -83,13 +84,13 @@ class Swapper:
         previous = self._previous()
         if previous is None:
             raise SettingsError(f"there is no earlier program of {self.place.name} to go back to")
-        earlier = self._adopted(previous)
-        if earlier is self._running():
+        earlier, running = self._adopted(previous), self._running()
+        if earlier is running:
             raise SettingsError(
                 f"the program of {self.place.name} from before the last swap runs already: the process that holds it"
                 " has taken back what stopped its transfer"
             )
-        return self.put(earlier, prepare_s=time.monotonic() - started)
+        return self.put(earlier, instead_of=running, prepare_s=time.monotonic() - started)
 
     def load(self, source: Path, *, flags: Sequence[str] = ()) -> Program:
         """A program that is ready to be put in place; it is this object's.
@@ -104,24 +105,25 @@ class Swapper:
         with prepare(running, source, version, flags=flags, include=(INCLUDE,)) as new:
             return self._adopted(Program(os.dup(new.program(running.name))))
 
-    def put(self, new: Program, *, prepare_s: float = 0.0) -> Swapped:
-        """Put a program in place that `load` has returned. Raises EndedError."""
-        running, version = self._running(), self._versions[new.number]
+    def put(self, new: Program, *, instead_of: Program | None = None, prepare_s: float = 0.0) -> Swapped:
+        """Put a program in place that `load` has returned; `instead_of`: it was made for that one's place only.
+
+        Raises EndedError, and SettingsError where somebody else was quicker; then nothing has changed.
+        """
+        before, version = instead_of or self._running(), self._versions[new.number]
         numbers = self._states["session"]
         touched = tuple(numbers[numbers != 0].tolist())
-        with self.place.attached() as link:  # not for longer: it would outlive the process that it belongs to
-            # Packets may wait for the processor that we run on: give it back first, then take it for the update alone.
-            time.sleep(BREATH_S)
-            started = time.monotonic()
-            link.replace(new.fd)
-            done = time.monotonic()
-        effect_s = self._effect(version, done) if touched else None
-        predecessors.keep(self.place.link, running.fd)
+        try:
+            started, done = self._replace(new, before)
+            effect_s = self._effect(version, done) if touched else None
+        finally:
+            if not self.place.is_there():  # its process has forgotten too early, or was killed
+                predecessors.forget(self.place.link)
         return Swapped(
             place=self.place,
             program=new.number,
             version=version,
-            before=self._versions[running.number],
+            before=self._versions[before.number],
             sessions=touched,
             prepare_s=prepare_s,
             replace_s=done - started,
@@ -157,6 +159,27 @@ class Swapper:
         with self.place.attached() as link:
             number = link.program_number
         return self._programs.get(number) or self._adopted(Program(open_program(number)))
+
+    def _replace(self, new: Program, before: Program) -> tuple[float, float]:
+        """The link update, and from here on it can be taken back: when it began and when it was done."""
+        with (
+            predecessors.keeping(self.place.link, before.fd) as keep,
+            self.place.attached() as link,  # not for longer: it would outlive the process that it belongs to
+        ):
+            # Packets may wait for the processor that we run on: give it back first, then take it for the update alone.
+            time.sleep(BREATH_S)
+            started = time.monotonic()
+            try:
+                if not link.replace(new.fd, before.fd):
+                    raise SettingsError(
+                        f"somebody else has put another program in place on {self.place.name} meanwhile, so nothing was"
+                        " changed: give the command again"
+                    )
+                done = time.monotonic()
+            finally:
+                if link.program_number == new.number:  # also where Ctrl-C came while the kernel was at it
+                    keep()
+        return started, done
 
     def _previous(self) -> Program | None:
         fd = predecessors.open_previous(self.place.link)

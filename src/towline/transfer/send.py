@@ -22,6 +22,7 @@ from towline.protocol.loss import RoundTrip
 from towline.protocol.opening import Accepted, Caller, Offer, Terms
 from towline.protocol.pacing import Pace
 from towline.protocol.sender import LaneSender
+from towline.protocol.trial import Movement
 from towline.settings import NEAR_WINDOW, Settings
 from towline.sockets.inbox import is_same
 from towline.transfer.control import Control
@@ -239,10 +240,13 @@ class _Sending:
                 )
         self._meter.tell_end()
 
-    def _acknowledged(self) -> int | None:
+    def _acknowledged(self) -> Movement | None:
         """How many packets the receiver has, by all that we have heard; None where it has them all."""
-        rules = [lane.rules for lane in self._lanes.values()]
-        return None if all(one.finished_sending for one in rules) else sum(one.base for one in rules)
+        lanes = self._lanes.values()
+        if all(one.rules.base == one.rules.end for one in lanes):
+            return None
+        count = sum(one.rules.base - one.rules.first for one in lanes)
+        return Movement(mark=count, carried=count, window=sum(one.transmit.slots.window for one in lanes))
 
     def _heed(self, message: Message, liveness: Liveness) -> None:
         lane = self._lanes.get(message.session)

@@ -7,11 +7,11 @@ import os
 from types import TracebackType
 from typing import Protocol, Self
 
-from towline.kernel.attach import Link, replace_program
+from towline.kernel.attach import Link
 from towline.kernel.attached import Program
 from towline.kernel.identity import Identity
 from towline.kernel.objects import link_info, open_program, program_info
-from towline.protocol.trial import PATIENCE_US, Trial, Verdict
+from towline.protocol.trial import PATIENCE_US, Movement, Trial, Verdict
 from towline.transfer.events import OnEvent, Replaced, RolledBack, Side
 from towline.transfer.sampling import Ticks
 
@@ -37,50 +37,61 @@ class Watchdog:
         self._on_event = on_event
         self._ticks = Ticks(LOOK_US)
         self.version: int | None = None  # of the program that is there; None: there is none
-        self._proven: int | None = None  # a descriptor
+        # Descriptors: who replaces a program need not keep it.
+        self._proven: int | None = None
+        self._on_trial: int | None = None
         if watched.program is not None:
             self.version = _identity_of(os.dup(watched.program)).version
             self._proven = os.dup(watched.program)
             self._trial = Trial(program_info(watched.program).id, now)
 
-    def look(self, progress: int | None, now: int) -> None:
-        """`progress`: as in Trial.look."""
+    def look(self, movement: Movement | None, now: int) -> None:
+        """`movement`: as in Trial.look."""
         link = self._watched.link
         if link is None or not self._ticks.due(now):
             return
         number = int(link_info(link.fd).prog_id)
-        match self._trial.look(number, progress, now):
+        match self._trial.look(number, movement, now):
             case Verdict.REPLACED:
+                self._end_trial()
                 self._replaced(number)
             case Verdict.PROVEN:
-                self._keep(open_program(number))
+                self._proven, self._on_trial = self._on_trial, self._proven
+                self._end_trial()
             case Verdict.FAILED:
-                self._roll_back(link)
+                self._roll_back(link, now)
 
     def close(self) -> None:
         """Let go of the program to go back to."""
+        self._end_trial()
         if self._proven is not None:
             os.close(self._proven)
             self._proven = None
 
+    def _end_trial(self) -> None:
+        if self._on_trial is not None:
+            os.close(self._on_trial)
+            self._on_trial = None
+
     def _replaced(self, number: int) -> None:
         try:
-            said = _identity_of(open_program(number))
+            self._on_trial = open_program(number)
         except FileNotFoundError:  # by a third one, meanwhile
             return
+        said = _identity_of(os.dup(self._on_trial))
         self.version = said.version
         self._on_event(Replaced(side=self._side, program=number, version=said.version, source=said.source))
 
-    def _keep(self, fd: int) -> None:
-        self.close()
-        self._proven = fd
-
-    def _roll_back(self, link: Link) -> None:
+    def _roll_back(self, link: Link, now: int) -> None:
         assert self._proven is not None
+        assert self._on_trial is not None
+        if not link.replace(self._proven, self._on_trial):  # returns when nobody runs the other one any more
+            return  # it is another one already: the next look sees it
+        self._watched.recover()
+        self._trial.rolled_back(now)
+        self._end_trial()
         said = _identity_of(os.dup(self._proven))
         self.version = said.version
-        replace_program(link.fd, self._proven)  # returns when nobody runs the other one any more
-        self._watched.recover()
         self._on_event(
             RolledBack(
                 side=self._side,
