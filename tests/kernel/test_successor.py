@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.bpf.programs import ReceiverProgram, SenderProgram
 from tests.kernel.conftest import PREAMBLE
 from towline.bpf import FOLDER, INCLUDE, POLICIES
 from towline.errors import LayoutError
 from towline.kernel.attached import Program
+from towline.kernel.identity import PROGRAM_VERSION
+from towline.kernel.link import interface
 from towline.kernel.program import Object, compile_program
-from towline.kernel.successor import MAPS, STRUCTS, prepare
+from towline.kernel.successor import GIVEN, MAPS, STRUCTS, prepare
 
 CONSTANTS = "const volatile u32 state_version = 3; const volatile u32 program_version = 1;"
 STATE = "struct receiver_state { u32 first; u32 second; };"
@@ -121,3 +124,31 @@ def test_maps__are_those_that_ours_have() -> None:
         with Object(compile_program(source, flags=(INCLUDE,))) as one:
             found |= {name for name in one.map_names() if not name.startswith(".")}
     assert found == MAPS
+
+
+def test_prepare__constants_that_were_given_are_the_running_programs_and_others_ones_own(prepared: Prepare) -> None:
+    def constants(given: int, own: int) -> str:
+        return f"const volatile u32 spin_ns = {given}; const volatile u32 calm = {own};"
+
+    def used(text: str) -> str:
+        return text.replace("state_version +", "spin_ns + calm + state_version +")
+
+    prepared(used(program(more=constants(7, 64))))
+    found = prepared(used(program(more=constants(0, 1))))
+    assert (found.constant("spin_ns"), found.constant("calm")) == (7, 1)
+    prepared(used(program(more=constants(0, 1).replace("u32 calm", "u64 calm"))))  # of whatever type
+
+
+def test_given__is_what_ours_are_given(monkeypatch: pytest.MonkeyPatch, pair: tuple[int, int]) -> None:
+    given: set[str] = set()
+    original = Object.set_constants
+
+    def noted(self: Object, **values: object) -> None:
+        given.update(values)
+        original(self, **values)
+
+    monkeypatch.setattr(Object, "set_constants", noted)
+    receiver = ReceiverProgram(interface("va"))
+    SenderProgram(interface("vb")).close()  # whose frames need a program at the other end
+    receiver.close()
+    assert given - {PROGRAM_VERSION, "program_source", "program_flags"} == GIVEN

@@ -15,7 +15,7 @@ const volatile u32 state_version = STATE_VERSION; /* a successor has the same */
 const volatile u32 program_version = 1;		  /* and the next one of these */
 const volatile char program_source[64];		  /* the file and clang's flags, for who looks at it */
 const volatile char program_flags[128];
-const volatile u32 watch_gaps;			  /* 0: the verifier takes it out of the program */
+const volatile u32 watch_gaps; /* 0: the verifier takes it out of the program */
 
 /* By slot, or lane. */
 struct {

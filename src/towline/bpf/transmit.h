@@ -10,6 +10,7 @@
 
 #define STAMP_EVERY 32 /* a clock read per packet would cost 5 % */
 
+struct mark mark_layout;			   /* as with record_layout: for who compares it with a successor's */
 const volatile u32 sources_bytes = SLOT_SLACK + 8; /* value size of `sources` */
 
 /* User space sets entries and value size. */

@@ -26,6 +26,12 @@ MAPS = frozenset(  # what else a program has is its policy's own, and begins ane
         *("senders", "lane_of_session", "sources", "schedules", "acknowledgements"),
     }
 )
+GIVEN = frozenset(  # constants that a program gets from who loads it; others, a policy's own, are as it was compiled
+    {
+        *("levels", "ethertype", "next_header", "udp_port", "spin_ns", "watch_gaps"),
+        *("slots_bytes", "record_bytes", "sources_bytes", "live_secret"),
+    }
+)
 STRUCTS = ("record", "acknowledgement", "mark", "want", "schedule_entry")  # shared, and no map's values by its type
 
 
@@ -50,7 +56,7 @@ def prepare(
             raise LoadError(f"{source.name} has no program {running.name!r}, which is to be replaced; it has {has}")
         _require_fit(running, new, source)
         theirs = new.constants()
-        constants = {name: value for name, value in running.constants().items() if name in theirs}
+        constants = {name: value for name, value in running.constants().items() if name in GIVEN and name in theirs}
         new.set_constants(**constants | Identity.made(version, source, flags).constants(theirs))
         new.keep(running.name, *others)
         for name in new.map_names():
@@ -82,7 +88,7 @@ def _differences(running: Program, new: Object) -> Iterator[str]:
         numbers = [int.from_bytes(one[STATE_VERSION], "little") for one in (ours, theirs)]
         yield f"{STATE_VERSION} is {numbers[0]} in the running program and {numbers[1]} in the new one"
     for name, value in ours.items():
-        if name in theirs and len(theirs[name]) != len(value):
+        if name in GIVEN and name in theirs and len(theirs[name]) != len(value):
             yield f"the constant {name} has {len(value)} bytes in the running program and not in the new one"
     variables = new.types.section(SHARED)
     for name, variable in running.types.section(SHARED).items():
