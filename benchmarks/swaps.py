@@ -4,14 +4,13 @@
 Measured of each swap: from the command to its effect (the link update to the first packet of a session that the new
 program took, as user space sees it), and the gap (between the last packet that the old program took and the first that
 the new one did, as the programs see it). What a gap means is shown by all the others: a sender pauses between bursts,
-too. A moment that is chosen at random falls into a gap in proportion to its length. And, of files that are saved under
-`towline kernel watch`, from the saving to the first packet that the new program took: clang and verifier are in it.
+too. So the same is measured before a source that never pauses (benchmarks/steady.py). And, of files that are saved
+under `towline kernel watch`, from the saving to the first packet that the new program took, with clang and verifier.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import secrets
 import subprocess
@@ -25,32 +24,41 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from towline.bpf import FOLDER, POLICIES
+from benchmarks.steady import WHAT, block, measure_steady
+from benchmarks.swapping import (
+    COUNT,
+    PERCENTILES,
+    POLICY_FILES,
+    Distributions,
+    away_from_lanes,
+    draw,
+    percentiles,
+    random_moments,
+    rows,
+    take_turns,
+)
+from towline.bpf import FOLDER
 from towline.errors import RunError
 from towline.lab.children import Children, Message, children, towline_command
 from towline.lab.environments import veth
 from towline.quantities import parse_size
 from towline.running.places import Place, place_called
 from towline.running.sessions import states
-from towline.running.swap import EFFECT_S, Swapper
+from towline.running.swap import Swapper
 from towline.transfer import events
-from towline.transmit.lane import bucket_middle
+
+__all__ = ["COUNT", "PROGRAMS", "Side", "Swaps", "measure", "measure_saved", "saved_line", "table", "transfer"]
 
 Side = Literal["receiver", "sender"]
-COUNT = 10_000
 SIZE_BYTES = 100 << 30
-PAUSE_S = 0.002  # between swaps, on average
 SAVES = 40
 SAVE_PAUSE_S = 0.3
 FOR_EVER_BYTES = 1 << 44
 READY_S = 60.0
 LOOK_S = 200e-6
-PERCENTILES = (50, 90, 99, 99.9, 100)
 # What takes turns. A sender has no policies: the same program by other flags.
-POLICY_FILES = [POLICIES / f"{name}.bpf.c" for name in ("fixed", "timed", "adaptive")]
 PROGRAMS: dict[Side, list[tuple[Path, tuple[str, ...]]]] = {
     "receiver": [(path, ()) for path in POLICY_FILES],
     "sender": [(FOLDER / "sender.bpf.c", (flag,)) for flag in ("-O2", "-O1", "-Os")],
@@ -58,34 +66,24 @@ PROGRAMS: dict[Side, list[tuple[Path, tuple[str, ...]]]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Swaps:
-    """Of one side, in microseconds: `effect` and `gap` for each swap; `other_gaps`: 1 to 100 % of a random moment's."""
+class Swaps(Distributions):
+    """Of one side."""
 
     side: Side
-    replace_us: NDArray[np.float64]
-    effect_us: NDArray[np.float64]
-    gap_us: NDArray[np.float64]
-    other_gaps_us: NDArray[np.float64]
     records: dict[str, dict[str, Any]]  # of both sides
 
 
 def measure(side: Side, count: int = COUNT, size_bytes: int = SIZE_BYTES, seed: int = 0) -> Swaps:
     """Swap in one transfer; it goes on until all is sent, verified. RunError where a side failed, or was too fast."""
-    chance = random.Random(seed)
     with transfer(size_bytes, "--watch-gaps") as (path, family, seen):
+
+        def pause(seconds: float) -> None:
+            family.wait_until(lambda: False, seconds, seen.note)
+
         with away_from_lanes(), Swapper(_place(path, side)) as swapper:
             programs = [swapper.load(source, flags=flags) for source, flags in PROGRAMS[side]]
-            gaps = programs[0].memory("gaps", "gaps")[0]
-            figures: list[tuple[float, float, float]] = []
-            for _ in range(count):
-                before = swapper.running_version
-                new = chance.choice([one for one in programs if swapper.version_of(one) != before])
-                swapped = swapper.put(new)
-                if swapped.effect_s is None:
-                    break  # the transfer is over
-                figures.append((swapped.replace_s * 1e6, swapped.effect_s * 1e6, float(gaps["around_ns"]) / 1e3))
-                family.wait_until(lambda: False, chance.expovariate(1 / PAUSE_S), seen.note)
-            histogram = gaps["histogram"].astype(np.float64)
+            figures = take_turns(swapper, programs, count, random.Random(seed), pause)
+            histogram = programs[0].memory("gaps", "gaps")[0]["histogram"].copy()
         family.wait_until(family.all_ended, None, seen.note)
         for child in family.failed():
             raise child.error()
@@ -97,7 +95,7 @@ def measure(side: Side, count: int = COUNT, size_bytes: int = SIZE_BYTES, seed: 
         replace_us=replace,
         effect_us=effect,
         gap_us=gap,
-        other_gaps_us=_random_moments(histogram),
+        other_gaps_us=random_moments(histogram),
         records=seen.records,
     )
 
@@ -169,17 +167,6 @@ def transfer(size_bytes: int, *how: str) -> Iterator[tuple[veth.Path, Children, 
         yield path, family, seen
 
 
-@contextmanager
-def away_from_lanes() -> Iterator[None]:
-    """On the last of our CPUs; a lane is on the first, and packets are not taken while somebody else is there."""
-    cpus = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(cpus)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, cpus)
-
-
 class _Seen:
     def __init__(self) -> None:
         self.ready = self.flows = False
@@ -197,36 +184,21 @@ class _Seen:
                 pass
 
 
-def _random_moments(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The gaps (microseconds) that 1 to 100 % of all moments do not exceed, from counts by bucket of nanoseconds."""
-    middles = np.array([bucket_middle(number) for number in range(len(histogram))], np.float64)
-    histogram = np.where(middles < EFFECT_S * 1e9, histogram, 0)  # there was none before the first packet
-    weights = np.cumsum(histogram * middles)
-    wanted = np.arange(1, 101) / 100 * weights[-1]
-    found: NDArray[np.float64] = middles[np.searchsorted(weights, wanted)] / 1e3
-    return found
-
-
 def saved_line(saved_ms: NDArray[np.float64]) -> str:
     """Percentiles in a line of text."""
-    said = "  ".join(f"{number:9,.1f}" for number in np.percentile(saved_ms, PERCENTILES))
+    said = percentiles(saved_ms)
     return f"{len(saved_ms)} saves of a watched file, milliseconds to their effect at {PERCENTILES} %:\n{'':20}{said}"
+
+
+def _what(one: Swaps) -> str:
+    return f"swaps of the {one.side}'s program"
 
 
 def table(found: Sequence[Swaps]) -> str:
     """Percentiles as lines of text."""
     lines = []
     for one in found:
-        lines.append(f"{len(one.gap_us):,} swaps of the {one.side}'s program, microseconds at {PERCENTILES} %:")
-        rows = (
-            ("link update", one.replace_us),
-            ("command to effect", one.effect_us),
-            ("gap around a swap", one.gap_us),
-            ("gap at any moment", one.other_gaps_us),
-        )
-        for name, values in rows:
-            said = "  ".join(f"{number:9,.1f}" for number in np.percentile(values, PERCENTILES))
-            lines.append(f"  {name:<18}{said}")
+        lines += rows(_what(one), one)
         sender, receiver = one.records["sender"], one.records["receiver"]
         lines.append(
             f"  {sender['packets']:,} packets, {receiver['placed']:,} placed, {sender['retransmissions']} sent again,"
@@ -235,41 +207,24 @@ def table(found: Sequence[Swaps]) -> str:
     return "\n".join(lines)
 
 
-def draw(found: Sequence[Swaps], path: Path) -> None:
-    """The distributions as curves, a panel for each side."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    for axes, one in zip(figure.subplots(1, len(found), squeeze=False)[0], found, strict=True):
-        for name, values in (
-            ("gap around a swap", one.gap_us),
-            ("gap at any moment", one.other_gaps_us),
-            ("command to effect", one.effect_us),
-        ):
-            ordered = np.sort(values)
-            axes.step(ordered, np.arange(1, len(ordered) + 1) / len(ordered) * 100, where="post", label=name)
-        axes.set_xscale("log")
-        axes.set_xlabel("microseconds")
-        axes.set_title(f"{len(one.gap_us):,} swaps of the {one.side}'s program", fontsize=10)
-        axes.grid(alpha=0.3)
-    figure.axes[0].set_ylabel("share of swaps, or of moments (%)")
-    figure.axes[0].legend(frameon=False, fontsize=8)
-    figure.savefig(path)
-
-
 def main() -> int:
-    """Measure both sides, print, and draw."""
+    """Measure all, print, and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=COUNT, help="swaps of each side's program")
+    parser.add_argument("--count", type=int, default=COUNT, help="swaps before the source, and of each side's program")
     parser.add_argument("--size", type=parse_size, default=SIZE_BYTES, help="of the file: it has to last for all swaps")
     parser.add_argument("--saves", type=int, default=SAVES, help="of a watched file")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--svg", type=Path, help="draw the distributions")
     said = parser.parse_args()
     print(saved_line(measure_saved(said.saves)), flush=True)
+    steady = measure_steady(said.count, seed=said.seed)
+    print(block(steady), flush=True)
     sides: tuple[Side, ...] = ("receiver", "sender")
     found = [measure(side, said.count, said.size, said.seed) for side in sides]
     print(table(found))
     if said.svg:
-        draw(found, said.svg)
+        panels = [(_what(one), one) for one in found]
+        draw([*panels, (WHAT, steady)], said.svg)
     return 0
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Ten thousand swaps of each side's program in one transfer; files saved under `towline kernel watch`.
+"""Ten thousand swaps of each side's program in one transfer; as many before a source of packets that never pauses;
+files saved under `towline kernel watch`.
 
 namespace ...a                      namespace ...b
 towline send, tl0     <---------->  towline receive, tl0
@@ -12,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import swaps
+from benchmarks import steady, swaps
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("namespaces")]
 
@@ -36,6 +37,15 @@ def test_swaps__ten_thousand_in_one_transfer(side: swaps.Side, capsys: pytest.Ca
     assert received["corrupt"] == received["malformed"] == received["out_of_window"] == 0
     assert np.percentile(found.gap_us, 99) < BUSY * GAP_US
     assert np.percentile(found.effect_us, 50) < EFFECT_US
+
+
+def test_swaps__no_packet_waits_for_a_swap(capsys: pytest.CaptureFixture[str]) -> None:
+    found = steady.measure_steady()
+    with capsys.disabled():
+        print("\n" + steady.block(found), end="  ")
+    assert len(found.gap_us) == swaps.COUNT
+    assert found.placed == found.packets
+    assert np.percentile(found.gap_us, 99) < BUSY * GAP_US
 
 
 def test_swaps__a_saved_file_is_in_effect_at_once(capsys: pytest.CaptureFixture[str]) -> None:

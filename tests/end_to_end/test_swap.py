@@ -34,7 +34,7 @@ from towline.running.swap import Swapper
 pytestmark = pytest.mark.usefixtures("namespaces")
 
 PATIENT = ("--timeout", "60")  # a sender that was stopped is not dead
-SLOWLY = ("--size", "64M", "--pace", "200mbit", *PATIENT)  # three seconds
+SLOWLY = ("--size", "48M", "--pace", "300mbit", *PATIENT)  # more than a second
 ROLLED_BACK_IN_S = 10.0
 Role = Literal["receiver", "sender"]
 
@@ -100,12 +100,10 @@ def well(receiver: Hand, sender: Hand) -> dict[str, Any]:
 
 
 def test_swap__every_policy_takes_its_turn(path: veth.Path) -> None:
-    with (
-        under_way(path) as (receiver, sender),
-        swapping(path.receiver, "receiver") as receivers,
-        swapping(path.sender, "sender") as senders,
-    ):
+    with under_way(path) as (receiver, sender), ExitStack() as stack:
         with standing_still(sender):
+            receivers = stack.enter_context(swapping(path.receiver, "receiver"))
+            senders = stack.enter_context(swapping(path.sender, "sender"))
             policies = [receivers.load(source) for source in sorted(POLICIES.glob("*.bpf.c"))]
             faster = senders.load(FOLDER / "sender.bpf.c", flags=["-O1"])
         versions = [1]
@@ -171,8 +169,9 @@ def test_swap__what_stops_the_transfer_goes_back_by_itself(
 ) -> None:
     program = altered(tmp_path, old, new, header)
     end = path.receiver if side == "receiver" else path.sender
-    with under_way(path) as (receiver, sender), swapping(end, side) as swapper:
+    with under_way(path) as (receiver, sender), ExitStack() as stack:
         with standing_still(sender):
+            swapper = stack.enter_context(swapping(end, side))
             bad = swapper.load(program if side == "receiver" else tmp_path / header)
         swapper.put(bad)
         hand_of = receiver if side == "receiver" else sender

@@ -28,6 +28,7 @@ from towline.running.places import Place
 from towline.running.sessions import Session, sessions, states
 
 EFFECT_S = 1.0
+AT_ONCE_S = 300e-6
 BREATH_S = 100e-6
 
 
@@ -114,8 +115,9 @@ class Swapper:
         numbers = self._states["session"]
         touched = tuple(numbers[numbers != 0].tolist())
         try:
-            started, done = self._replace(new, before)
-            effect_s = self._effect(version, done) if touched else None
+            started, done, effect_s = self._replace(new, before)
+            if effect_s is None and touched:
+                effect_s = self._effect(version, done, EFFECT_S)
         finally:
             if not self.place.is_there():  # its process has forgotten too early, or was killed
                 predecessors.forget(self.place.link)
@@ -160,8 +162,10 @@ class Swapper:
             number = link.program_number
         return self._programs.get(number) or self._adopted(Program(open_program(number)))
 
-    def _replace(self, new: Program, before: Program) -> tuple[float, float]:
-        """The link update, and from here on it can be taken back: when it began and when it was done."""
+    def _replace(self, new: Program, before: Program) -> tuple[float, float, float | None]:
+        """The link update, and from here on it can be taken back: when it began, when it was done, and how long it took
+        to its effect, if that came at once.
+        """
         with (
             predecessors.keeping(self.place.link, before.fd) as keep,
             self.place.attached() as link,  # not for longer: it would outlive the process that it belongs to
@@ -176,10 +180,11 @@ class Swapper:
                         " changed: give the command again"
                     )
                 done = time.monotonic()
+                effect_s = self._effect(self._versions[new.number], done, AT_ONCE_S)
             finally:
                 if link.program_number == new.number:  # also where Ctrl-C came while the kernel was at it
                     keep()
-        return started, done
+        return started, done, effect_s
 
     def _previous(self) -> Program | None:
         fd = predecessors.open_previous(self.place.link)
@@ -197,10 +202,10 @@ class Swapper:
         self._versions[program.number] = Identity.of(program).version
         return program
 
-    def _effect(self, version: int, since: float) -> float | None:
-        """How long until the first session was taken over."""
+    def _effect(self, version: int, since: float, most_s: float) -> float | None:
+        """How long until the first session was taken over; None: longer than that."""
         open_ = self._states["session"] != 0
-        while (now := time.monotonic()) < since + EFFECT_S:
+        while (now := time.monotonic()) < since + most_s:
             if (self._states["served_by"][open_] == version).any():
                 return now - since
             time.sleep(20e-6)

@@ -98,15 +98,28 @@ def test_release__reordered_frames_let_one_to_three_pass(delay_us: int) -> None:
     assert statistics.median(behind) in (1, 2, 3)
 
 
+def overslept_us(delay_us: int) -> float:
+    """How much later than asked this machine wakes who sleeps: some virtual ones take a fifth of a millisecond, and
+    nothing that sleeps can release a frame before.
+    """
+    found = []
+    for _ in range(100):
+        began = time.monotonic()
+        time.sleep(delay_us / 1e6)
+        found.append((time.monotonic() - began) * 1e6 - delay_us)
+    return statistics.median(found)
+
+
 @pytest.mark.parametrize("delay_us", [1000, 10_000])
 def test_release__delay_is_as_asked(delay_us: int) -> None:
+    most_us = max(0.02 * delay_us, 100) + 2 * overslept_us(delay_us)
     with wire(Impairments(forward=Impairment(delay_us=delay_us))) as one:
         one.send(200, gap_s=0.003)
         delays_us = [(at - sent_at(frame)) * 1e6 for at, frame in one.receive()]
         report = one.emulator.report()
     assert len(delays_us) == 200
-    assert statistics.median(delays_us) == pytest.approx(delay_us, rel=0.02, abs=100)
-    assert report.forward.delay_us == pytest.approx(delay_us, rel=0.02, abs=100)
+    assert statistics.median(delays_us) == pytest.approx(delay_us, abs=most_us)
+    assert report.forward.delay_us == pytest.approx(delay_us, abs=most_us)
     assert report.backward.delay_us is None
 
 
@@ -116,7 +129,8 @@ def test_release__jitter_spreads_evenly() -> None:
         delays_us = [(at - sent_at(frame)) * 1e6 for at, frame in one.receive()]
         counted = one.emulator.report().forward
     tenths = statistics.quantiles(delays_us, n=10)  # a busy machine moves the far ends only
-    assert tenths == pytest.approx([6000, 7000, 8000, 9000, 10_000, 11_000, 12_000, 13_000, 14_000], rel=0.06)
+    most_us = 360 + 2 * overslept_us(1000)
+    assert tenths == pytest.approx([6000, 7000, 8000, 9000, 10_000, 11_000, 12_000, 13_000, 14_000], abs=most_us)
     assert counted.jitter_us == pytest.approx(5000, rel=0.25)
 
 
