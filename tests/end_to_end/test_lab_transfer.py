@@ -193,3 +193,16 @@ def test_clean__after_kill(running: subprocess.Popen[str]) -> None:
     assert done.stdout.count(f"tl{running.pid}-") == 2
     assert things_of(running.pid) == []
     assert towline("lab", "clean").stdout == "nothing was left behind\n"
+
+
+def test_transfer__policies_are_swapped_when_they_should_be() -> None:
+    swap = "--swap=100ms=every 300ms=timed 100s=adaptive"  # the last one is never made: the transfer is over by then
+    done = towline("lab", "transfer", "--size", "32M", "--pace", "400mbit", "--sink", "memory", swap, "--json")
+    assert done.returncode == 0, done.stderr
+    assert [line.rpartition(", ")[2] for line in done.stderr.splitlines()] == ["every.bpf.c", "timed.bpf.c"]
+    found = json.loads(done.stdout)
+    assert found["verified"] is True
+    assert found["swaps"] == 2
+    assert 0 < found["swap_effect_us"] < 1e6
+    # For 0.1 s one in 32 packets was acknowledged, for 0.2 s each, and then one in 100 us.
+    assert found["packets"] / 32 < found["acks"] < found["packets"]

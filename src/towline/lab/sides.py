@@ -40,6 +40,7 @@ def carry_out(receive: list[str], send: list[str], timeout_s: float, on_event: e
         family.wait_until(lambda: watch.ready or family.all_ended(), READY_S, watch.note)
         if not watch.ready:
             raise receiver.error() if receiver.ended else RunError("receiver", f"not ready in {READY_S:g} s")
+        swaps.prepare()
         family.start("sender", send)
         family.wait_until(lambda: family.all_ended() or bool(family.failed()), None, watch.note)
         # The other side must find out by itself; how it ends is part of what happened. It knows of nothing before.
