@@ -102,7 +102,8 @@ class Swapper:
         if previous is not None:
             self._adopted(previous)  # its version is taken, too
         running = self._running()
-        version = max(self._versions.values()) + 1
+        # A session may remember one that was taken back, and that nobody knows any more.
+        version = max(*self._versions.values(), int(self._states["served_by"].max())) + 1
         with prepare(running, source, version, flags=flags, include=(INCLUDE,)) as new:
             return self._adopted(Program(os.dup(new.program(running.name))))
 
