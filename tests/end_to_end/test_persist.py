@@ -91,6 +91,7 @@ def test_persist__killed_and_started_again(path: veth.Path, folder: Path, more: 
     assert own["nacks"] == own["corrupt"] == 0
 
 
+@pytest.mark.acceptance
 def test_persist__killed_again_and_again(path: veth.Path, folder: Path) -> None:
     receiver = receive(path, folder)
     with hand(path.sender, "send", *SLOWLY, path.target) as sender:

@@ -125,9 +125,21 @@ def test_swap__every_policy_takes_its_turn(path: veth.Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "header", "reason"),
     [
-        ("int receiver(struct xdp_md *ctx)\n{", "int receiver(struct xdp_md *ctx)\n{{", "receiver.h", "error:"),
+        pytest.param(
+            "int receiver(struct xdp_md *ctx)\n{",
+            "int receiver(struct xdp_md *ctx)\n{{",
+            "receiver.h",
+            "error:",
+            marks=pytest.mark.acceptance,
+        ),
         ("	if (!r || !session ||", "	if (!session ||", "receiver.h", "map_value_or_null"),
-        ("#define STATE_VERSION 3", "#define STATE_VERSION 4", "state.h", "state_version is 3"),
+        pytest.param(
+            "#define STATE_VERSION 3",
+            "#define STATE_VERSION 4",
+            "state.h",
+            "state_version is 3",
+            marks=pytest.mark.acceptance,
+        ),
         ("	__u32 ack_every;\n", "	__u64 ack_every;\n", "state.h", "receiver_state.ack_every"),
     ],
     ids=["syntax", "verifier", "version", "layout"],
@@ -148,7 +160,13 @@ def test_swap__what_does_not_fit_changes_nothing(
     ("side", "old", "new", "header"),
     [
         ("receiver", "	if (!locate(ctx, &p)) {", "	return XDP_DROP;\n	if (!locate(ctx, &p)) {", "receiver.h"),
-        ("receiver", "int verdict = is_answered ?", "int verdict = is_answered && r->lock == 77 ?", "receiver.h"),
+        pytest.param(
+            "receiver",
+            "int verdict = is_answered ?",
+            "int verdict = is_answered && r->lock == 77 ?",
+            "receiver.h",
+            marks=pytest.mark.acceptance,  # the next test has it on a slow link
+        ),
         (
             "receiver",
             "	unlock(&r->lock);\n	return verdict;",
@@ -202,6 +220,7 @@ def test_swap__what_never_acknowledges_goes_back_though_its_window_outlasts_a_tr
     assert told == ["replaced", "rolledback"]
 
 
+@pytest.mark.acceptance
 def test_swap__a_mute_sender_goes_back_though_all_has_left(path: veth.Path, tmp_path: Path) -> None:
     program = altered(tmp_path, "	return bpf_redirect(s->ifindex, 0);", "	return XDP_DROP;", "transmit.h")
     # Less than a window, and quicker than a trial.

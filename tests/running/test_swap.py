@@ -99,6 +99,16 @@ def test_swap__memory_lives_on_and_no_packet_is_placed_twice(place: Place, fresh
     assert int(opened.state["served_by"]) == 4
 
 
+def test_swap__no_version_that_a_session_remembers_is_given_again(place: Place, fresh: Both) -> None:
+    opened = fresh.receiver.open(window=64, payload_size=100)
+    opened.state["served_by"] = 9  # by a program that was taken back
+    opened.state["policy"][:] = 77
+    with Swapper(place) as swapper:
+        assert swapper.swap(EVERY).version == 10
+        verdict(place, fresh, opened.number, 0, bytes(100))
+    assert 77 not in opened.state["policy"]  # what that one's policy remembered means nothing to this one's
+
+
 def test_rollback__goes_back_and_forth_between_two(place: Place) -> None:
     with Swapper(place) as swapper:
         first = swapper.swap(EVERY)
