@@ -12,9 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from towline.kernel import bpffs
+from towline.kernel import bpffs, predecessors
 
 _number = count()
+
+
+def keep(link: int, program_fd: int) -> None:
+    """The program that a link held before, as a swap does."""
+    with predecessors.keeping(link, program_fd) as now:
+        now()
 
 
 @contextmanager

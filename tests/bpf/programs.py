@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from tests.levels import SENDER_TO_RECEIVER, ends_at, template
 from towline.delivery import Delivery, Origin
 from towline.delivery.ring import RingDelivery
-from towline.delivery.shared import COUNTERS
 from towline.delivery.xdp import XdpReceiver
 from towline.framing import ETHERNET, Level, Numbers
 from towline.kernel.link import Interface
 from towline.kernel.live import run_packet, run_syscall
 from towline.protocol.opening import Accepted, Terms
+from towline.protocol.placement import COUNTERS
 from towline.settings import Settings
 from towline.transmit.xdp import Way, XdpTransmitter
 

@@ -21,11 +21,10 @@ import pytest
 
 from tests.cli.conftest import Typed
 from tests.long_transfer import LongTransfer
-from tests.own_pins import own_folder
+from tests.own_pins import keep, own_folder
 from towline.bpf import POLICIES
 from towline.cli import kernel as kernel_module
 from towline.delivery.pins import Pins
-from towline.kernel import predecessors
 from towline.kernel.identity import Identity
 from towline.kernel.memory import Map
 from towline.kernel.objects import open_program
@@ -447,7 +446,7 @@ def test_clean__removes_what_has_ended_and_nothing_else(
     def leave(folder: Path) -> None:
         fd = open_program(place.program)
         for link in (ended, place.link):
-            predecessors.keep(link, fd)
+            keep(link, fd)
         os.close(fd)
         (folder / "persist" / "1-1").mkdir(parents=True)  # nobody claims it
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.own_pins import own_folder
+from tests.own_pins import keep, own_folder
 from towline.kernel import bpffs, predecessors
 from towline.kernel.objects import XdpLink, link_info, open_program, program_info
 from towline.kernel.program import Object, attach
@@ -79,8 +79,8 @@ def kept(folder: Path) -> list[str]:
 
 
 def test_keep__is_opened_by_the_number_of_its_link(folder: Path, programs: Object) -> None:
-    predecessors.keep(FIRST, programs.program("tl_pass"))
-    predecessors.keep(SECOND, programs.program("tl_drop"))
+    keep(FIRST, programs.program("tl_pass"))
+    keep(SECOND, programs.program("tl_drop"))
     assert previous(FIRST) == number_of(programs.program("tl_pass"))
     assert previous(SECOND) == number_of(programs.program("tl_drop"))
     assert kept(folder) == sorted(f"{n}{end}" for n in (FIRST, SECOND) for end in ("", "/previous"))
@@ -88,8 +88,8 @@ def test_keep__is_opened_by_the_number_of_its_link(folder: Path, programs: Objec
 
 
 def test_keep__the_later_one_stands_instead_of_the_earlier(folder: Path, programs: Object) -> None:
-    predecessors.keep(FIRST, programs.program("tl_pass"))
-    predecessors.keep(FIRST, programs.program("tl_drop"))
+    keep(FIRST, programs.program("tl_pass"))
+    keep(FIRST, programs.program("tl_drop"))
     assert previous(FIRST) == number_of(programs.program("tl_drop"))
     assert kept(folder) == [str(FIRST), f"{FIRST}/previous"]
 
@@ -101,15 +101,15 @@ def test_keep__the_earlier_one_is_there_until_the_later_one_is(
         assert previous(FIRST) == number_of(programs.program("tl_pass"))
         raise PermissionError(path)
 
-    predecessors.keep(FIRST, programs.program("tl_pass"))
+    keep(FIRST, programs.program("tl_pass"))
     monkeypatch.setattr(bpffs, "pin", refused)
     with pytest.raises(PermissionError):
-        predecessors.keep(FIRST, programs.program("tl_drop"))
+        keep(FIRST, programs.program("tl_drop"))
     assert previous(FIRST) == number_of(programs.program("tl_pass"))
 
 
 def test_keeping__keeps_when_it_is_told_and_leaves_nothing_else(folder: Path, programs: Object) -> None:
-    predecessors.keep(FIRST, programs.program("tl_pass"))
+    keep(FIRST, programs.program("tl_pass"))
     with predecessors.keeping(FIRST, programs.program("tl_drop")) as now:
         assert previous(FIRST) == number_of(programs.program("tl_pass"))
         now()
@@ -132,7 +132,7 @@ def test_keep__keeps_a_program_that_nobody_else_holds(folder: Path, build: Calla
     with Object(build(PROGRAMS)) as loaded:
         loaded.load()
         number = number_of(loaded.program("tl_pass"))
-        predecessors.keep(FIRST, loaded.program("tl_pass"))
+        keep(FIRST, loaded.program("tl_pass"))
     assert previous(FIRST) == number
     predecessors.forget(FIRST)
     deadline = time.monotonic() + ENDED_S  # the kernel lets go of a program from a work queue
@@ -143,7 +143,7 @@ def test_keep__keeps_a_program_that_nobody_else_holds(folder: Path, build: Calla
 
 def test_open_previous__is_none_where_nothing_was_replaced(folder: Path, programs: Object) -> None:
     assert previous(FIRST) is None
-    predecessors.keep(FIRST, programs.program("tl_pass"))
+    keep(FIRST, programs.program("tl_pass"))
     assert previous(SECOND) is None
 
 
@@ -154,7 +154,7 @@ def test_open_previous__makes_nothing(folder: Path) -> None:
 
 def test_forget__leaves_no_folder_and_the_others(folder: Path, programs: Object) -> None:
     for link in (FIRST, SECOND):
-        predecessors.keep(link, programs.program("tl_pass"))
+        keep(link, programs.program("tl_pass"))
     predecessors.forget(FIRST)
     assert previous(FIRST) is None
     assert kept(folder) == [str(SECOND), f"{SECOND}/previous"]
@@ -173,7 +173,7 @@ def test_forget_ended__removes_exactly_those_of_links_that_are_no_more(
     folder: Path, programs: Object, alive: Alive
 ) -> None:
     for link in (FIRST, SECOND, THIRD):
-        predecessors.keep(link, programs.program("tl_pass"))
+        keep(link, programs.program("tl_pass"))
     alive(SECOND, THIRD * 10)
     gone = predecessors.forget_ended()
     assert sorted(gone) == sorted(folder / str(link) for link in (FIRST, THIRD))
@@ -183,7 +183,7 @@ def test_forget_ended__removes_exactly_those_of_links_that_are_no_more(
 
 
 def test_forget_ended__one_that_was_given_up_half_made(folder: Path, programs: Object, alive: Alive) -> None:
-    predecessors.keep(FIRST, programs.program("tl_pass"))
+    keep(FIRST, programs.program("tl_pass"))
     (folder / str(FIRST) / "previous").rename(folder / str(FIRST) / "previous-1")  # killed between the steps of `keep`
     assert previous(FIRST) is None
     alive()
@@ -195,7 +195,7 @@ def test_link__forgets_its_predecessor_when_it_is_closed(folder: Path, programs:
     with attach(programs.program("tl_pass"), pair[0]) as link:
         number = link_info(link.fd).id
         link.replace(programs.program("tl_drop"))
-        predecessors.keep(number, programs.program("tl_pass"))
+        keep(number, programs.program("tl_pass"))
         assert previous(number) == number_of(programs.program("tl_pass"))
         assert predecessors.forget_ended() == []  # it lives
     assert previous(number) is None
@@ -206,6 +206,6 @@ def test_attach__forgets_those_of_links_that_have_ended(folder: Path, programs: 
     with attach(programs.program("tl_pass"), pair[0]) as link:
         number = link_info(link.fd).id
         for one in (number, FIRST):
-            predecessors.keep(one, programs.program("tl_drop"))
+            keep(one, programs.program("tl_drop"))
         with attach(programs.program("tl_drop"), pair[1]):
             assert kept(folder) == [str(number), f"{number}/previous"]

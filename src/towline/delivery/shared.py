@@ -10,14 +10,11 @@ import numpy as np
 
 from towline.kernel.live import run_syscall
 from towline.protocol.opening import Terms
+from towline.protocol.placement import COUNTERS
 from towline.protocol.window import NO_INDICES, Indices, set_bits, unwrap, word_numbers
 from towline.wire import INDEX_MASK
 
 _WANT = struct.Struct("=IIQ")  # struct want of state.h
-COUNTERS = (
-    *("placed", "duplicates", "useless", "out_of_window", "ring_full", "acks", "full_nacks"),
-    *("corrupt", "malformed", "contended"),
-)
 
 
 class SharedState:

@@ -24,6 +24,7 @@ from towline.kernel.libbpf import (
 )
 from towline.kernel.link import name_of, xdp_holder
 from towline.kernel.objects import link_info, program_info
+from towline.settings import XdpMode
 
 __all__ = ["Link", "Mode", "attach", "replace_program"]
 
@@ -43,9 +44,7 @@ _NATIVE_NEEDS = {
 class Link:
     """A program on an interface; `mode` is how it runs, `why_not_native` the reason where that is generic."""
 
-    def __init__(
-        self, fd: int, *, ifindex: int, mode: Literal["native", "generic"], why_not_native: str | None
-    ) -> None:
+    def __init__(self, fd: int, *, ifindex: int, mode: XdpMode, why_not_native: str | None) -> None:
         self.fd, self.ifindex, self.mode, self.why_not_native = fd, ifindex, mode, why_not_native
 
     def replace(self, program_fd: int, instead_of: int | None = None) -> bool:

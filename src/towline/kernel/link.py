@@ -9,7 +9,7 @@ import socket
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pyroute2 import IPRoute, NetlinkError
 from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
@@ -18,6 +18,7 @@ from pyroute2.netlink.generic import GenericNetlinkSocket
 
 from towline.errors import SettingsError
 from towline.kernel.libbpf import ProgramInfo, library
+from towline.settings import XdpMode
 
 __all__ = ["Interface", "interface", "name_of", "xdp_features", "xdp_holder", "xdp_mode"]
 
@@ -115,13 +116,13 @@ def xdp_features(ifindex: int) -> frozenset[str] | None:
     return frozenset(name for i, name in enumerate(_XDP_FEATURES) if bits >> i & 1)
 
 
-def xdp_mode(ifindex: int) -> Literal["native", "generic"]:
+def xdp_mode(ifindex: int) -> XdpMode:
     """How the program runs that is on an interface."""
     with IPRoute() as route:
         return mode_of(route.get_links(ifindex)[0].get_attr("IFLA_XDP"))
 
 
-def mode_of(xdp: Any) -> Literal["native", "generic"]:
+def mode_of(xdp: Any) -> XdpMode:
     """The same, from the attribute IFLA_XDP of an interface."""
     return "generic" if xdp and xdp.get_attr("IFLA_XDP_ATTACHED") == _XDP_ATTACHED_SKB else "native"
 

@@ -17,16 +17,11 @@ from towline.kernel.objects import xdp_links
 _LINKS, _PREVIOUS = "links", "previous"
 
 
-def keep(link: int, program_fd: int) -> None:
-    """The program that a link held before; instead of an earlier one."""
-    with keeping(link, program_fd) as now:
-        now()
-
-
 @contextmanager
 def keeping(link: int, program_fd: int) -> Iterator[Callable[[], None]]:
-    """`keep` in two steps, for who replaces the program between them: what can be refused, and takes long, is done when
-    this yields; what it yields does the rest at once, and until then the earlier one is there.
+    """The program that a link held before, instead of an earlier one, for who replaces it meanwhile: what can be
+    refused, and takes long, is done when this yields; what it yields does the rest at once, and until then the earlier
+    one is there.
     """
     folder = bpffs.folder(_LINKS, str(link))
     new = folder / f"{_PREVIOUS}-{secrets.token_hex(4)}"  # of no other process, and without a dot: bpffs refuses it

@@ -17,9 +17,9 @@ from towline.kernel.identity import Identity
 from towline.kernel.link import mode_of
 from towline.kernel.objects import XdpLink, open_program, xdp_links
 from towline.kernel.parking import FIRST_INDEX
+from towline.settings import XdpMode
 
 Role = Literal["receiver", "sender"]
-Mode = Literal["native", "generic"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
@@ -29,7 +29,7 @@ class Place:
 
     namespace: str
     interface: str
-    mode: Mode
+    mode: XdpMode
     link: int
     program: int
     role: Role
@@ -107,7 +107,7 @@ def _ours() -> Iterator[tuple[XdpLink, Role]]:
 _STATES: dict[Role, str] = {"receiver": "receivers", "sender": "senders"}
 
 
-def _programs_here() -> Iterator[tuple[int, int, str, Mode]]:
+def _programs_here() -> Iterator[tuple[int, int, str, XdpMode]]:
     """(ifindex, program's number, name, how it runs) of each interface of this thread's namespace with XDP."""
     with IPRoute() as route:
         for link in route.get_links():

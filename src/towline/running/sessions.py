@@ -13,16 +13,11 @@ from towline.framing import LEVELS
 from towline.kernel.attached import Program
 from towline.kernel.memory import ring_fill
 from towline.kernel.objects import open_map
+from towline.protocol import acknowledgement, placement
 from towline.wire import DELIVERIES, INDEX_MASK
 
-RECEIVER_COUNTERS = (
-    *("placed", "duplicates", "useless", "out_of_window", "ring_full", "acks", "full_nacks"),
-    *("corrupt", "malformed", "contended"),
-)
-SENDER_COUNTERS = (
-    *("sent", "useless", "acks", "nacks", "full_nacks", "ring_full", "impossible"),
-    *("corrupt", "malformed", "contended"),
-)
+RECEIVER_COUNTERS = placement.COUNTERS
+SENDER_COUNTERS = ("sent", "useless", *acknowledgement.COUNTERS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -278,16 +278,16 @@ class _Receiving:
         return accept(hello, session, incoming.lanes[session].first_index, incoming.terms)
 
     def _begin(self, hello: Message, origin: Origin, terms: Terms) -> Incoming:
-        sink: Sink = MemorySink()
-        if self._settings.sink == "file":
-            sink = FileSink(self._output, overwrite=self._overwrite)
         self._usage = Usage()
         rtt_us, keeper = handshake_rtt_us(hello, now_us()), None
         if self._pins:
             transfer, lanes = hello.fields["transfer"], hello.fields["lanes"]
             keeper = Keeping.of(self._pins, self._output, origin, transfer, lanes, terms, rtt_us)
             self._kept[origin.reply_to, transfer] = keeper
-            sink = FileSink(self._output, overwrite=self._overwrite, kept=keeper.facts.part)
+        sink: Sink = MemorySink()
+        if self._settings.sink == "file":
+            kept = keeper.facts.part if keeper else ""
+            sink = FileSink(self._output, overwrite=self._overwrite, kept=kept)
         return Incoming(
             peer=origin.peer,
             lanes=hello.fields["lanes"],

@@ -41,7 +41,7 @@ class Watchdog:
         self._proven: int | None = None
         self._on_trial: int | None = None
         if watched.program is not None:
-            self.version = _identity_of(os.dup(watched.program)).version
+            self.version = _identity_of(watched.program).version
             self._proven = os.dup(watched.program)
             self._trial = Trial(program_info(watched.program).id, now)
 
@@ -78,7 +78,7 @@ class Watchdog:
             self._on_trial = open_program(number)
         except FileNotFoundError:  # by a third one, meanwhile
             return
-        said = _identity_of(os.dup(self._on_trial))
+        said = _identity_of(self._on_trial)
         self.version = said.version
         self._on_event(Replaced(side=self._side, program=number, version=said.version, source=said.source))
 
@@ -90,7 +90,7 @@ class Watchdog:
         self._watched.recover()
         self._trial.rolled_back(now)
         self._end_trial()
-        said = _identity_of(os.dup(self._proven))
+        said = _identity_of(self._proven)
         self.version = said.version
         self._on_event(
             RolledBack(
@@ -112,6 +112,6 @@ class Watchdog:
 
 
 def _identity_of(fd: int) -> Identity:
-    """Closes the descriptor."""
-    with Program(fd) as program:
+    """Of a program, whose descriptor stays open."""
+    with Program(os.dup(fd)) as program:
         return Identity.of(program)
