@@ -90,6 +90,11 @@ def wire(
             yield made
 
 
+def is_ours(frame: bytes) -> bool:
+    """Of the ethertype that `Wire` sends."""
+    return int.from_bytes(frame[_HEADER_BYTES - 2 : _HEADER_BYTES], "big") == ETHERTYPE
+
+
 def number_of(frame: bytes) -> int:
     """Of a frame that was not damaged."""
     number: int = _NUMBER.unpack_from(frame, _HEADER_BYTES)[0]
