@@ -49,8 +49,15 @@ check: $(READY) ## lint, format, types, format of the C sources
 	sh -n setup.sh
 	$(if $(C_SOURCES),.venv/bin/clang-format --dry-run -Werror $(C_SOURCES))
 
-test: check root ## check, and all tests but the slow ones
-	$(AS_ROOT) $(PYTEST) -m 'not acceptance'
+test: root ## check, and all tests but the slow ones
+	+$(MAKE) --no-print-directory --jobs=2 check test-logic
+	$(AS_ROOT) $(PYTEST) -m 'not acceptance' $(LOGIC:%=--ignore=%)
+
+# No clock and no wire in them: they may share the machine with the checks.
+LOGIC = tests/protocol tests/bpf
+.PHONY: test-logic
+test-logic: root
+	$(AS_ROOT) $(PYTEST) -m 'not acceptance' $(LOGIC)
 
 acceptance: yardsticks root ## each promise in full; takes hours
 	$(AS_ROOT) TOWLINE_FULL=1 $(PYTEST) -m acceptance

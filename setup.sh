@@ -128,4 +128,6 @@ if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
 	"$python" -m venv --clear .venv
 fi
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
+# What runs as root writes no byte code into the tree: without this each start would compile each module again.
+.venv/bin/python -m compileall -q src
 echo "setup: ready; .venv/bin/towline is the program"
