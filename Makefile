@@ -49,15 +49,17 @@ check: $(READY) ## lint, format, types, format of the C sources
 	sh -n setup.sh
 	$(if $(C_SOURCES),.venv/bin/clang-format --dry-run -Werror $(C_SOURCES))
 
-test: root ## check, and all tests but the slow ones
-	+$(MAKE) --no-print-directory --jobs=2 check test-logic
-	$(AS_ROOT) $(PYTEST) -m 'not acceptance' $(LOGIC:%=--ignore=%)
+# No clock and no wire in them: they may share the machine with the checks, and with each other.
+LOGIC = protocol bpf transfer transmit delivery
+TEST_LOGIC = $(LOGIC:%=test-%)
 
-# No clock and no wire in them: they may share the machine with the checks.
-LOGIC = tests/protocol tests/bpf
-.PHONY: test-logic
-test-logic: root
-	$(AS_ROOT) $(PYTEST) -m 'not acceptance' $(LOGIC)
+test: root ## check, and all tests but the slow ones
+	+$(MAKE) --no-print-directory --jobs=2 check $(TEST_LOGIC)
+	$(AS_ROOT) $(PYTEST) -m 'not acceptance' $(LOGIC:%=--ignore=tests/%)
+
+.PHONY: $(TEST_LOGIC)
+$(TEST_LOGIC): test-%: root
+	$(AS_ROOT) $(PYTEST) -m 'not acceptance' tests/$*
 
 acceptance: yardsticks root ## each promise in full; takes hours
 	$(AS_ROOT) TOWLINE_FULL=1 $(PYTEST) -m acceptance
