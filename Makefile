@@ -17,10 +17,11 @@ AS_ROOT = $(SUDO) env PYTHONDONTWRITEBYTECODE=1 CI=$(CI) $(PASSED_ON)
 PYTEST = $(PYTHON) -m pytest -p no:cacheprovider
 
 define COMPILE
-import pathlib, sys
+from towline.bpf import FOLDER, INCLUDE, POLICIES
 from towline.kernel.clang import compile_program
-for source in sys.argv[1:]:
-    print(compile_program(pathlib.Path(source)))
+for source in sorted(POLICIES.glob("*.bpf.c")):
+    print(compile_program(source, flags=(INCLUDE,)))
+print(compile_program(FOLDER / "sender.bpf.c"))
 endef
 export COMPILE
 
@@ -40,7 +41,7 @@ yardsticks: $(READY) .venv/yardsticks ## install what `lab compare` and the acce
 	@touch $@
 
 build: $(READY) ## compile the BPF programs (they are compiled when they are needed, too)
-	$(PYTHON) -c "$$COMPILE" src/towline/bpf/*.bpf.c
+	$(PYTHON) -c "$$COMPILE"
 
 check: $(READY) ## lint, format, types, format of the C sources
 	$(PYTHON) -m ruff check .

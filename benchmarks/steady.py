@@ -35,10 +35,10 @@ from towline.kernel.link import Interface, interface
 from towline.kernel.live import LiveFrames
 from towline.kernel.netns import NAMED, inside
 from towline.kernel.program import Object, attach, compile_program
+from towline.kernel.successor import states
 from towline.lab.environments import veth
 from towline.protocol.opening import Terms
 from towline.running.places import Place, place_called
-from towline.running.sessions import states
 from towline.running.swap import Swapper
 from towline.settings import NEAR_WINDOW, Settings
 from towline.wire import HEADER_BYTES

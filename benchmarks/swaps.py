@@ -41,11 +41,11 @@ from benchmarks.swapping import (
 )
 from towline.bpf import FOLDER
 from towline.errors import RunError
+from towline.kernel.successor import states
 from towline.lab.children import Children, Message, children, towline_command
 from towline.lab.environments import veth
 from towline.quantities import parse_size
 from towline.running.places import Place, place_called
-from towline.running.sessions import states
 from towline.running.swap import Swapper
 from towline.transfer import events
 

@@ -53,6 +53,27 @@ def test_policy__when_time_passes_between_packets(policy: tuple[str, ReceiverPro
     assert found == expected.get(name, found)
 
 
+@pytest.mark.parametrize(
+    ("name", "flag", "expected"),
+    [
+        ("timed", "-DINTERVAL_NS=60000000000ull", [TX, DROP, DROP, DROP]),  # at once, and then in a minute
+        ("adaptive", "-DPACKETS_PER_ACK=3", [DROP, DROP, TX, DROP]),
+        ("adaptive", "-DACKS_PER_RTT=2", [DROP, TX, DROP, DROP]),
+    ],
+)
+def test_policy__is_tuned_by_flags(
+    programs: Programs, namespace: str, name: str, flag: str, expected: list[int]
+) -> None:
+    link, _ = programs.pair()
+    with inside(namespace):
+        program = ReceiverProgram(link, policy=name, clang_flags_receiver=(flag,))
+    try:
+        session = program.open(window=1024, ack_every=8, rtt_us=100_000_000 if "RTT" in flag else 0)
+        assert verdicts(program, session.number, range(4)) == expected
+    finally:
+        program.close()
+
+
 def test_policy__a_quarter_of_the_window_at_the_latest(policy: tuple[str, ReceiverProgram]) -> None:
     _, program = policy
     session = program.open(window=64, ack_every=16, rtt_us=1_000_000)

@@ -11,7 +11,8 @@ from tests.levels import SENDER_TO_RECEIVER, framed
 from tests.running.conftest import Both
 from tests.twins import data_packet
 from towline.kernel.attached import Program
-from towline.running.sessions import RECEIVER_COUNTERS, SENDER_COUNTERS, Session, sessions, states
+from towline.kernel.successor import states
+from towline.running.sessions import RECEIVER_COUNTERS, SENDER_COUNTERS, Session, sessions
 
 EDGE = 1 << 32
 

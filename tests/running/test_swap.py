@@ -10,10 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.bpf.conftest import new_pair
 from tests.levels import SENDER_TO_RECEIVER, framed
+from tests.namespaces import inside
+from tests.own_pins import own_folder
 from tests.running.conftest import Both, both_programs
 from tests.twins import data_packet
 from towline.bpf import FOLDER, POLICIES
+from towline.delivery.pins import Pins
+from towline.delivery.xdp import XdpReceiver
 from towline.errors import (
     CompileError,
     EndedError,
@@ -23,6 +28,7 @@ from towline.errors import (
     SettingsError,
     TowlineError,
 )
+from towline.framing import ETHERNET, Numbers
 from towline.kernel import bpffs, predecessors
 from towline.kernel.attached import Attached, Program
 from towline.kernel.identity import Identity
@@ -32,6 +38,7 @@ from towline.kernel.objects import xdp_links
 from towline.kernel.parking import FIRST_INDEX
 from towline.running.places import Place, places
 from towline.running.swap import Swapper
+from towline.settings import Settings
 
 FIXED, EVERY, TIMED = (POLICIES / f"{name}.bpf.c" for name in ("fixed", "every", "timed"))
 ENDED_S = 5.0
@@ -107,6 +114,33 @@ def test_swap__no_version_that_a_session_remembers_is_given_again(place: Place, 
         assert swapper.swap(EVERY).version == 10
         verdict(place, fresh, opened.number, 0, bytes(100))
     assert 77 not in opened.state["policy"]  # what that one's policy remembered means nothing to this one's
+
+
+def test_swap__a_successor_takes_no_version_that_one_can_go_back_to(
+    namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with own_folder(monkeypatch) as folder:
+        pins = Pins(folder / "persist" / "1-1")
+        pins.claim()
+
+        def serving() -> XdpReceiver:
+            return XdpReceiver(link, (ETHERNET,), Numbers(), 0, Settings(window=64), pins)
+
+        with inside(namespace):
+            link = new_pair(0)[0]
+            first = serving()
+        [place] = [one for one in places() if one.namespace == namespace]
+        with Swapper(place) as swapper:
+            assert swapper.swap(EVERY).version == 2
+            assert swapper.rollback().version == 1
+        first.leave()
+        with inside(namespace):
+            second = serving()
+        with Swapper(place) as swapper:
+            assert swapper.running_version == 3
+            assert swapper.rollback().version == 2
+        second.close()
+        pins.release()
 
 
 def test_rollback__goes_back_and_forth_between_two(place: Place) -> None:

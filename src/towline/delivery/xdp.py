@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +18,16 @@ from towline.delivery.ring import RingDelivery
 from towline.delivery.session import new_session
 from towline.errors import MalformedError, UnsupportedError
 from towline.framing import Level, Numbers, write_frame
-from towline.kernel.attached import Attached
+from towline.kernel.attached import Attached, Program
 from towline.kernel.identity import Identity
 from towline.kernel.libbpf import MapKind
 from towline.kernel.link import Interface, xdp_mode
 from towline.kernel.memory import Map
 from towline.kernel.objects import open_map
+from towline.kernel.predecessors import open_previous
 from towline.kernel.program import Link, Object, attach, compile_program
 from towline.kernel.stuck import release_stuck
-from towline.kernel.successor import prepare
+from towline.kernel.successor import next_version, prepare
 from towline.protocol.opening import Terms
 from towline.settings import Settings
 from towline.slots import memory_bytes
@@ -102,7 +103,10 @@ class XdpReceiver:
 
     def _succeeding(self, predecessor: Attached, constants: dict[str, int]) -> Object:
         """On the predecessor's maps. Raises UnsupportedError where it was started with other settings."""
-        with predecessor.program() as running:
+        with ExitStack() as stack:
+            running = stack.enter_context(predecessor.program())
+            before = open_previous(predecessor.number)
+            others = [] if before is None else [stack.enter_context(Program(before))]
             for name, value in constants.items():
                 if running.constant(name) != value:
                     raise UnsupportedError(
@@ -113,7 +117,7 @@ class XdpReceiver:
             return prepare(
                 running,
                 self._source(),
-                Identity.of(running).version + 1,
+                next_version(running, *others),
                 flags=self._settings.clang_flags_receiver,
                 include=(INCLUDE,),
                 others=("want",),

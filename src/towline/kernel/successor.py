@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from towline.errors import LayoutError, LoadError
 from towline.kernel.attached import Program
@@ -19,11 +20,16 @@ from towline.kernel.program import Object, compile_program
 
 # See state.h.
 STATE_VERSION = "state_version"
+SESSIONS = {  # by a program's name: the map that its sessions are in, and of what struct they are
+    "receiver": ("receivers", "receiver_state"),
+    "sender": ("senders", "sender_state"),
+}
 SHARED = ".bss.shared"
 MAPS = frozenset(  # what else a program has is its policy's own, and begins anew
     {
-        *("receivers", "slots", "records", "gaps"),
-        *("senders", "lane_of_session", "sources", "schedules", "acknowledgements"),
+        *(name for name, _ in SESSIONS.values()),
+        *("slots", "records", "gaps"),
+        *("lane_of_session", "sources", "schedules", "acknowledgements"),
     }
 )
 GIVEN = frozenset(  # constants that a program gets from who loads it; others, a policy's own, are as it was compiled
@@ -33,6 +39,19 @@ GIVEN = frozenset(  # constants that a program gets from who loads it; others, a
     }
 )
 STRUCTS = ("record", "acknowledgement", "mark", "want", "schedule_entry")  # shared, and no map's values by its type
+
+
+def states(program: Program) -> NDArray[Any]:
+    """The memory of all sessions of a program, open (`session` is not 0) or not, as it is now and will be."""
+    return program.memory(*SESSIONS[program.name])
+
+
+def next_version(running: Program, *others: Program) -> int:
+    """One that neither these programs have nor a session remembers, as it does that of one that was taken back: a
+    session begins its policy anew where it meets another version.
+    """
+    known = [Identity.of(program).version for program in (running, *others)]
+    return max(*known, int(states(running)["served_by"].max())) + 1
 
 
 def prepare(

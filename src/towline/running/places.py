@@ -17,6 +17,7 @@ from towline.kernel.identity import Identity
 from towline.kernel.link import mode_of
 from towline.kernel.objects import XdpLink, open_program, xdp_links
 from towline.kernel.parking import FIRST_INDEX
+from towline.kernel.successor import SESSIONS
 from towline.settings import XdpMode
 
 Role = Literal["receiver", "sender"]
@@ -99,12 +100,9 @@ def _ours() -> Iterator[tuple[XdpLink, Role]]:
         except FileNotFoundError:
             continue
         with program:
-            role = next((role for role in ROLES if role == program.name and program.map(_STATES[role])), None)
+            role = next((role for role in ROLES if role == program.name and program.map(SESSIONS[role][0])), None)
             if role is not None and Identity.of(program).version:
                 yield link, role
-
-
-_STATES: dict[Role, str] = {"receiver": "receivers", "sender": "senders"}
 
 
 def _programs_here() -> Iterator[tuple[int, int, str, XdpMode]]:

@@ -7,12 +7,11 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from numpy.typing import NDArray
-
 from towline.framing import LEVELS
 from towline.kernel.attached import Program
 from towline.kernel.memory import ring_fill
 from towline.kernel.objects import open_map
+from towline.kernel.successor import states
 from towline.protocol import acknowledgement, placement
 from towline.wire import DELIVERIES, INDEX_MASK
 
@@ -38,18 +37,12 @@ class Session:
     counters: dict[str, int]
 
 
-def states(program: Program) -> NDArray[Any]:
-    """The memory of all its sessions, open (`session` is not 0) or not, as it is now and will be."""
-    return program.memory(*_MEMORY[program.name])
-
-
 def sessions(program: Program) -> list[Session]:
     """Those that are open now."""
     read = _receiving if program.name == "receiver" else _sending
     return [read(state, _ring_fill(program, row)) for row, state in enumerate(states(program)) if state["session"]]
 
 
-_MEMORY = {"receiver": ("receivers", "receiver_state"), "sender": ("senders", "sender_state")}
 _RINGS = {"receiver": "records", "sender": "acknowledgements"}
 
 

@@ -23,9 +23,9 @@ from towline.kernel.attached import Program
 from towline.kernel.identity import Identity
 from towline.kernel.objects import open_program
 from towline.kernel.parking import Parking
-from towline.kernel.successor import prepare
+from towline.kernel.successor import next_version, prepare, states
 from towline.running.places import Place
-from towline.running.sessions import Session, sessions, states
+from towline.running.sessions import Session, sessions
 
 EFFECT_S = 1.0
 AT_ONCE_S = 300e-6
@@ -102,8 +102,7 @@ class Swapper:
         if previous is not None:
             self._adopted(previous)  # its version is taken, too
         running = self._running()
-        # A session may remember one that was taken back, and that nobody knows any more.
-        version = max(*self._versions.values(), int(self._states["served_by"].max())) + 1
+        version = next_version(running, *self._programs.values())
         with prepare(running, source, version, flags=flags, include=(INCLUDE,)) as new:
             return self._adopted(Program(os.dup(new.program(running.name))))
 

@@ -4,17 +4,21 @@
  * size) and beta / RTT_min. A slow path has one for every L packets, a fast one beta in a round trip. */
 #include "policy.h"
 
-#define L 2
-#define BETA 4
+#ifndef PACKETS_PER_ACK
+#define PACKETS_PER_ACK 2 /* L */
+#endif
+#ifndef ACKS_PER_RTT
+#define ACKS_PER_RTT 4 /* beta */
+#endif
 
 static __always_inline bool due(struct receiver_state *r)
 {
 	u64 *last = &r->policy[0], now;
 
-	if (r->pending < L)
+	if (r->pending < PACKETS_PER_ACK)
 		return false;
 	now = bpf_ktime_get_ns();
-	if (now - *last < r->rtt_us * 1000ull / BETA)
+	if (now - *last < r->rtt_us * 1000ull / ACKS_PER_RTT)
 		return false;
 	*last = now;
 	return true;

@@ -2,7 +2,9 @@
 /* Does it suffice to acknowledge as time passes, however many packets have come? */
 #include "policy.h"
 
+#ifndef INTERVAL_NS
 #define INTERVAL_NS 100000
+#endif
 
 static __always_inline bool due(struct receiver_state *r)
 {
