@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from towline.errors import SettingsError
 from towline.settings import (
+    BOTH,
     PARAMETERS,
     Settings,
     largest_block_bytes,
@@ -62,12 +63,37 @@ def test_settings__a_pair_is_two_legal_values(name: str) -> None:
 
 
 def test_settings__what_contradicts_is_refused() -> None:
-    with pytest.raises(SettingsError, match="--delivery ring needs XDP"):
+    with pytest.raises(SettingsError, match="--delivery needs XDP at the receiver"):
         Settings(datapath_receiver="socket", delivery="ring")
     with pytest.raises(SettingsError, match="--transmit live needs XDP"):
         Settings(datapath_sender="socket", transmit="live")
     with pytest.raises(SettingsError, match="--short-records needs --delivery ring"):
         Settings(short_records=3)
+
+
+NEEDS_XDP: dict[str, Any] = {
+    "delivery": "direct",
+    "policy": "every",
+    "swap": ("1s=every",),
+    "spin_ns": 100,
+    "watch_gaps": True,
+    "xdp_mode": "generic",
+    "clang_flags_sender": ("-O1",),
+    "clang_flags_receiver": ("-O1",),
+}
+
+
+def test_settings__what_sockets_would_not_heed_is_refused() -> None:
+    assert {name for name, one in PARAMETERS.items() if one.xdp_at} == set(NEEDS_XDP)
+    for name, value in NEEDS_XDP.items():
+        sides = PARAMETERS[name].xdp_at
+        with pytest.raises(SettingsError, match=f"--{option_of(name)} needs XDP"):
+            Settings(datapath_sender="socket", datapath_receiver="socket", **{name: value})
+        for side in sides:  # one that heeds it is enough
+            said: dict[str, Any] = {f"datapath_{other}": "socket" for other in BOTH - {side}} | {name: value}
+            made = Settings(**said)
+            assert made.insists_on_xdp(side)
+        assert not any(Settings().insists_on_xdp(side) for side in sides)
 
 
 def test_record_fields__a_pair_is_two_fields() -> None:

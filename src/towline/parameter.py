@@ -19,7 +19,8 @@ class Parameter:
 
     `option` is the long option's name where it is not the field's own; `low` and `high` are inclusive.
     `directions`: a pair of values, one for each direction. `record` is the name of its field in a record of
-    results (a pair's: without the direction), None where it has none.
+    results (a pair's: without the direction), None where it has none. `xdp_at`: sides of which one has to run XDP for
+    the setting to mean anything; empty where sockets heed it as well.
     """
 
     help: str
@@ -34,6 +35,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     none_means: str | None = None
     record: str | None = None
+    xdp_at: tuple[Literal["sender", "receiver"], ...] = ()
 
     def legal(self) -> str:
         """The legal values in words, for messages and help."""

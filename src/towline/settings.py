@@ -116,6 +116,7 @@ class Settings:
         BOTH,
         choices=get_args(XdpMode),
         none_means="native, and generic where the driver cannot",
+        xdp_at=("sender", "receiver"),
     )
     payload_size: int | None = _parameter(
         None,
@@ -201,6 +202,7 @@ class Settings:
         choices=get_args(Delivery),
         none_means="direct, and with datapath socket neither",
         record="delivery",
+        xdp_at=("receiver",),
     )
     ring_size: int = _parameter(
         16 * MIB,
@@ -271,6 +273,7 @@ class Settings:
         RECEIVER,
         choices=POLICIES,
         record="policy",
+        xdp_at=("receiver",),
     )
     swap: tuple[str, ...] = _parameter(
         (),
@@ -278,11 +281,13 @@ class Settings:
         "flowed for that long",
         LAB,
         record="swap",
+        xdp_at=("receiver",),
     )
     watch_gaps: bool = _parameter(
         False,
         "measure how long the programs leave a session's packets alone; costs a look at the clock for each packet",
         BOTH,
+        xdp_at=("sender", "receiver"),
     )
     spin_ns: int = _parameter(
         0,
@@ -293,6 +298,7 @@ class Settings:
         low=0,
         high=1_000_000,
         record="spin_ns",
+        xdp_at=("receiver",),
     )
     first_index: int = _parameter(
         0,
@@ -322,10 +328,18 @@ class Settings:
         0.0, "share of frames that others overtake", unit="share", high=1.0, record="reordering"
     )
     clang_flags_sender: tuple[str, ...] = _parameter(
-        (), "flags for clang when it compiles the sender's program", SENDER, record="clang_flags_sender"
+        (),
+        "flags for clang when it compiles the sender's program",
+        SENDER,
+        record="clang_flags_sender",
+        xdp_at=("sender",),
     )
     clang_flags_receiver: tuple[str, ...] = _parameter(
-        (), "flags for clang when it compiles the receiver's program", RECEIVER, record="clang_flags_receiver"
+        (),
+        "flags for clang when it compiles the receiver's program",
+        RECEIVER,
+        record="clang_flags_receiver",
+        xdp_at=("receiver",),
     )
     clang_flags_emulator: tuple[str, ...] = _parameter(
         (), "flags for clang when it compiles the emulator's program", LAB, record="clang_flags_emulator"
@@ -336,13 +350,11 @@ class Settings:
             _check(name, parameter, getattr(self, name))
         if self.payload_size is not None:
             largest_block_bytes(self.window or NEAR_WINDOW, self.payload_size)
-        if self.datapath_receiver == "socket" and self.delivery is not None:
-            raise SettingsError(
-                f"--delivery {self.delivery} needs XDP at the receiver: leave it out, or --datapath ebpf"
-            )
-        for name in ("spin_ns", "policy", "swap"):
-            if self.datapath_receiver == "socket" and getattr(self, name) != _DEFAULTS[name]:
-                raise SettingsError(f"--{option_of(name)} needs XDP at the receiver: leave it out, or --datapath ebpf")
+        for name, parameter in PARAMETERS.items():
+            sides = parameter.xdp_at
+            if sides and all(self._datapath(side) == "socket" for side in sides) and self._is_asked_for(name):
+                where = f"the {sides[0]}" if len(sides) == 1 else "one side at least"
+                raise SettingsError(f"--{option_of(name)} needs XDP at {where}: leave it out, or --datapath ebpf")
         for moment in self.swap:
             parse_swap(moment)
         for name in ("consumer_delay_us", "short_records"):
@@ -360,6 +372,18 @@ class Settings:
     def stalled_us(self) -> int:
         """How long a transfer may stand still before this side gives up (microseconds)."""
         return (self.stall_timeout_s or max(STALL_TIMEOUT_S, self.timeout_s)) * 1_000_000
+
+    def insists_on_xdp(self, side: Literal["sender", "receiver"]) -> bool:
+        """Whether something was asked for that a side without XDP would not heed: then it may not fall back."""
+        if side == "sender" and self.transmit == "live":
+            return True
+        return any(side in one.xdp_at and self._is_asked_for(name) for name, one in PARAMETERS.items())
+
+    def _datapath(self, side: Literal["sender", "receiver"]) -> Datapath:
+        return self.datapath_sender if side == "sender" else self.datapath_receiver
+
+    def _is_asked_for(self, name: str) -> bool:
+        return bool(getattr(self, name) != _DEFAULTS[name])
 
     def replace(self, **changes: Any) -> Settings:
         """A copy with some settings changed, checked again."""

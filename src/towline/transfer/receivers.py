@@ -13,7 +13,7 @@ from towline.errors import FileError, PermissionsError, SettingsError, TowlineEr
 from towline.kernel.link import Interface, xdp_features
 from towline.kernel.route import addresses_of
 from towline.protocol.opening import Terms
-from towline.settings import Settings, default_of
+from towline.settings import Settings
 from towline.sockets.port import Port
 from towline.transfer.control import Control
 from towline.transfer.reach import levels_of, numbers_of, port_at
@@ -49,20 +49,15 @@ def open_receiver(
         try:
             receiver = XdpReceiver(link, levels, numbers_of(settings), settings.port, settings, pins)
         except REFUSALS as error:
-            if settings.clang_flags_receiver or settings.xdp_mode or pins or _insists(settings):
+            if pins or settings.insists_on_xdp("receiver"):
                 raise
             notes = (*notes, f"no eBPF: {error}")
         else:
             receiver.notes = (*notes, *receiver.notes)
-            if pins or _insists(settings):
+            if pins or settings.insists_on_xdp("receiver"):
                 return receiver
             return XdpOrSockets(receiver, SocketReceiver(control.inbox_of), link)
     return SocketReceiver(control.inbox_of, notes=notes)
-
-
-def _insists(settings: Settings) -> bool:
-    """Whether something was asked for that sockets do not have."""
-    return bool(settings.delivery or settings.spin_ns or settings.watch_gaps or settings.policy != default_of("policy"))
 
 
 class XdpOrSockets:

@@ -35,7 +35,7 @@ def hears_by_xdp(link: Interface, settings: Settings) -> bool:
         prepare(settings)
         Map.create_array("towline_probe", 8).close()
     except REFUSALS:
-        if _insists(settings):
+        if settings.insists_on_xdp("sender"):
             raise
         return False
     features = xdp_features(link.index)
@@ -50,14 +50,9 @@ def open_transmitter(way: Reach, control: Control, accepted: list[Accepted], set
     try:
         return _by_xdp(way, control, accepted, settings)
     except REFUSALS as error:
-        if _insists(settings):
+        if settings.insists_on_xdp("sender"):
             raise
         return _by_socket(way, control, accepted, settings, (f"no eBPF: {error}",))
-
-
-def _insists(settings: Settings) -> bool:
-    """Whether something was asked for that sockets cannot do: then what went wrong is the answer."""
-    return bool(settings.transmit == "live" or settings.clang_flags_sender or settings.xdp_mode)
 
 
 def _by_xdp(way: Reach, control: Control, accepted: list[Accepted], settings: Settings) -> Transmitter:

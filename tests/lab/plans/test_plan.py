@@ -122,7 +122,7 @@ REFUSED = {
     "delivery without XDP": (
         small('datapath = ["ebpf",\n"socket"]', settings='delivery = "ring"'),
         7,
-        "delivery ring needs XDP.*in the cell datapath = socket",
+        "delivery needs XDP.*in the cell datapath = socket",
     ),
     "jitter above delay": (small('jitter = ["1ms",\n"5ms"]', settings='delay = "2ms"'), 7, "needs a delay of as much"),
     "queue without rate": (small(settings='queue = "1M"'), 4, "a queue needs a rate"),
