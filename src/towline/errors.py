@@ -8,6 +8,7 @@ what is too long for a line (a compiler's or the verifier's output) is kept in `
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "EndedError",
     "FileError",
     "IntegrityError",
+    "Interrupted",
     "LayoutError",
     "LoadError",
     "MalformedError",
@@ -46,6 +48,15 @@ class TowlineError(Exception):
         if template is None:  # python -OO strips docstrings; the bare facts are better than nothing
             return super().__str__()
         return " ".join(template.format_map(self.fields).split())
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked us to end; every `with` on the way out cleans up, as for Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}")  # the other side is told so
+        self.number = number
+        self.exit_code = 128 + number
 
 
 class SettingsError(TowlineError):

@@ -92,6 +92,14 @@ def transfer(
     return ready, started, record
 
 
+def test_transfer__capabilities_that_the_readme_names_suffice(path: veth.Path, folder: Path) -> None:
+    without = ("setpriv", "--inh-caps=-sys_admin", "--bounding-set=-sys_admin")
+    ready, started, record = transfer(path, folder, path.target, before=(without, without))
+    assert (ready["mode"], started["mode"], started["transmit"]) == ("native", "native", "live")
+    assert (ready["notes"], started["notes"]) == ([], [])
+    assert record["datapath_receiver"] == "ebpf"
+
+
 def test_receive__hook_held(path: veth.Path, folder: Path, tmp_path: Path) -> None:
     with hook_held(path.receiver, tmp_path):
         ready, _, record = transfer(path, folder, path.target)

@@ -14,13 +14,17 @@ from pyroute2 import netns
 
 from tests.bpf.conftest import new_pair
 from tests.namespaces import inside
+from towline.errors import PermissionsError
 from towline.kernel.attach import Link, attach
+from towline.kernel.identity import Identity
 from towline.kernel.objects import link_info, program_info
 from towline.kernel.program import Object, compile_program
 from towline.lab import leftovers
 from towline.protocol.loss import RoundTrip
 from towline.protocol.sender import Acknowledged, LaneSender
 from towline.protocol.trial import PATIENCE_US, Movement
+from towline.settings import Settings
+from towline.transfer import watchdog
 from towline.transfer.events import Event, Replaced, RolledBack
 from towline.transfer.send import _Sending
 from towline.transfer.watchdog import LOOK_US, Watchdog
@@ -41,6 +45,7 @@ class Watched:
 
     def __init__(self, link: Link, program: int) -> None:
         self.program: int | None = program
+        self.identity: Identity | None = Identity(version=1, source="good", flags="")
         self.link: Link | None = link
         self.recovered = 0
 
@@ -115,6 +120,19 @@ def test_look__what_is_proven_is_what_is_gone_back_to(bench: Bench) -> None:
     assert bench.in_place() == bench.number("third")
 
 
+def test_look__takes_back_what_it_may_not_look_at(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(number: int) -> int:
+        raise PermissionsError(f"opening program {number}", "CAP_SYS_ADMIN")
+
+    monkeypatch.setattr(watchdog, "open_program", forbidden)
+    bench.link.replace(bench.programs.program("bad"))
+    replaced, rolled_back = bench.look(5)
+    assert isinstance(replaced, Replaced)
+    assert isinstance(rolled_back, RolledBack)
+    assert (replaced.version, rolled_back.version) == (0, 1)
+    assert bench.in_place() == bench.number("good")
+
+
 def overtake(bench: Bench, name: str, patch: pytest.MonkeyPatch) -> None:
     """Somebody puts that program in place whenever the watchdog is about to put one."""
     replace = bench.link.replace
@@ -178,6 +196,7 @@ def test_acknowledged__ends_with_the_last_acknowledgement_and_not_with_the_last_
     lane: Any = SimpleNamespace(rules=rules, transmit=SimpleNamespace(slots=SimpleNamespace(window=window)))
     sending = _Sending.__new__(_Sending)  # it is asked for nothing but its lanes
     sending._lanes = {1: lane}
+    sending._settings = Settings(ack_every=4)
     rules.filled(first + 10, end=first + 10)
     schedule = rules.next(0)
     assert schedule is not None
@@ -185,6 +204,7 @@ def test_acknowledged__ends_with_the_last_acknowledgement_and_not_with_the_last_
     assert rules.finished_sending
     for count in (0, 9):
         rules.acknowledged(Acknowledged(base=first + count, limit=first + window, highest=first + count), 2)
-        assert sending._acknowledged() == Movement(mark=count, carried=count, window=window)
+        owing = min(10 - count, 4)  # no ACK is due yet for so many
+        assert sending._acknowledged() == Movement(mark=count + owing, carried=count, window=window)
     rules.acknowledged(Acknowledged(base=first + 10, limit=first + window, highest=first + 10), 3)
     assert sending._acknowledged() is None

@@ -18,7 +18,7 @@ import towline
 from towline.cli.demo import demo
 from towline.cli.receive import receive
 from towline.cli.send import send
-from towline.errors import TowlineError
+from towline.errors import Interrupted, TowlineError
 
 USAGE = 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -42,14 +42,6 @@ app.command(demo, usage="towline demo [FILE]")
 app.command("towline.cli.kernel:kernel", name="kernel", help="See and replace the programs of transfers that run.")
 app.command("towline.cli.top:top", name="top", help="Watch the sessions of all transfers that run here.")
 app.command("towline.cli.lab:lab", name="lab", help="Transfers and experiments in a laboratory on this machine.")
-
-
-class Interrupted(KeyboardInterrupt):
-    """A signal asked us to end; every `with` on the way out cleans up, as for Ctrl-C."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"ended by {signal.Signals(number).name}")  # the other side is told so
-        self.exit_code = 128 + number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

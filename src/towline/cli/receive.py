@@ -56,8 +56,9 @@ def receive(
     overwrite
         Replace a file that is there already.
     persist
-        Pin program and memory: where this process is killed, the kernel goes on receiving and acknowledging what fits
-        the window, and the same command, given again, takes over. `towline kernel clean` removes what is pinned.
+        Pin program and memory: where this process is killed, or ended by another signal than Ctrl-C, which gives up,
+        the kernel goes on receiving and acknowledging what fits the window, and the same command, given again, takes
+        over. `towline kernel clean` removes what is pinned.
     json
         Print one line of JSON for each event on stdout, and nothing else.
     """

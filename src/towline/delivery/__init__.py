@@ -8,6 +8,7 @@ from typing import Protocol
 
 from towline.framing import Ends, Level
 from towline.kernel.attach import Link
+from towline.kernel.identity import Identity
 from towline.protocol.opening import Terms
 from towline.protocol.window import Indices
 from towline.slots import Slots
@@ -68,6 +69,7 @@ class Receiver(Protocol):
 
     xdp_mode: str | None  # "native" or "generic"; None where no XDP program takes them
     program: int | None  # that program's file descriptor
+    identity: Identity | None  # and what it says of itself
     link: Link | None  # and what holds it in its place
     notes: tuple[str, ...]  # what was not used as it might have been, and why
 

@@ -12,6 +12,7 @@ from towline.delivery import Delivery, Origin
 from towline.delivery.session import new_session
 from towline.errors import UnsupportedError
 from towline.kernel.attach import Link
+from towline.kernel.identity import Identity
 from towline.protocol.opening import Terms
 from towline.protocol.placement import Placement
 from towline.slots import Slots
@@ -37,6 +38,7 @@ class SocketReceiver:
 
     xdp_mode: str | None = None
     program: int | None = None
+    identity: Identity | None = None
     link: Link | None = None
 
     def __init__(self, inbox_of: Callable[[Port], Inbox], *, notes: tuple[str, ...] = ()) -> None:

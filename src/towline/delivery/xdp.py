@@ -78,6 +78,7 @@ class XdpReceiver:
         self._open: dict[int, tuple[int, list[Map]]] = {}  # by session: its slot, and maps of its own
         try:
             self.program: int | None = self._object.program("receiver")
+            self.identity: Identity | None = Identity.of(self._object)
             self._link = self._attached(predecessor, self.program)
         except BaseException:
             self._object.close()

@@ -7,12 +7,18 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
-
-from towline.kernel.attached import Program
+from typing import Protocol, Self
 
 PROGRAM_VERSION = "program_version"  # constants of succession.h
 _SOURCE, _FLAGS = "program_source", "program_flags"
+
+
+class Speaking(Protocol):
+    """A program that is loaded, or the object that it was loaded from."""
+
+    def constants(self) -> dict[str, bytes]:
+        """The bytes of each constant."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +37,8 @@ class Identity:
         return cls(version=version, source=source.name, flags=shlex.join(flags))
 
     @classmethod
-    def of(cls, program: Program) -> Self:
-        """Of a program that is loaded."""
+    def of(cls, program: Speaking) -> Self:
+        """What it says."""
         said = program.constants()
         return cls(
             version=int.from_bytes(said.get(PROGRAM_VERSION, b""), "little"),

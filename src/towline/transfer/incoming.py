@@ -156,6 +156,11 @@ class Incoming:
         """What is known of the file's name."""
         return self.stream.entry.name if self.stream.entry else "(unnamed yet)"
 
+    @property
+    def has_all(self) -> bool:
+        """Whether nothing more has to come, though what a predecessor has written may still be read again."""
+        return all(lane.rules.done for lane in self.lanes.values())
+
     def progress(self) -> str:
         """Where it stands, in words."""
         total = f" of {self.stream.entry.size_bytes}" if self.stream.entry else ""
@@ -219,7 +224,9 @@ class Incoming:
             if counters != lane.counters:
                 lane.counters = counters
                 self._liveness.heard(now)
-        self._liveness.at([(one.counters["placed"], one.rules.drained) for one in self.lanes.values()], now)
+        read_again = self.recheck.blocks_read if self.recheck else None
+        arrived = [(one.counters["placed"], one.rules.drained) for one in self.lanes.values()]
+        self._liveness.at((read_again, arrived), now)
         self._liveness.check(now, self.progress())
 
     # ---- blocks
@@ -296,7 +303,7 @@ class Incoming:
     def _complete(self) -> bool:
         if self.stream_bytes is None or len(self.lanes) < self._expected_lanes:
             return False
-        if not all(lane.rules.done for lane in self.lanes.values()):
+        if not self.has_all:
             return False
         if not self.stream.complete(self.stream_bytes):
             raise IntegrityError("every lane is at its end, but blocks are missing")

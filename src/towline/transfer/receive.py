@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from towline.delivery import Origin
 from towline.delivery.pins import Pins
 from towline.delivery.socket import SocketDelivery
 from towline.delivery.xdp import XdpReceiver
-from towline.errors import FileError, MalformedError, SettingsError, TowlineError, UnsupportedError
+from towline.errors import FileError, Interrupted, MalformedError, SettingsError, TowlineError, UnsupportedError
 from towline.kernel.link import interface as find_interface
 from towline.protocol import closing
 from towline.protocol.opening import Door, Terms, accept, agree, handshake_rtt_us, reject
@@ -114,18 +115,37 @@ class _Receiving:
             self._receiver = open_receiver(self._link, self._control, self._settings, notes, self._pins)
             self._take_over(left)
             self._watchdog = Watchdog(self._receiver, "receiver", self._on_event, now_us())
+            end = self._receiver.close
             try:
                 self._serve(ports)
             except BaseException as error:
-                for incoming in self._incoming.values():
-                    if incoming.stage is Stage.RECEIVING:
-                        incoming.fail(f"the receiver gave up ({str(error) or type(error).__name__})")
+                if isinstance(self._receiver, XdpReceiver) and self._is_to_go_on(error):
+                    end = self._receiver.leave
+                    self._tell_problem("the kernel goes on receiving: the same command, given again, takes over")
+                else:
+                    self._give_up(str(error) or type(error).__name__)
                 raise
             finally:
                 self._watchdog.close()
-                self._receiver.close()
+                end()
         finally:
             self._control.close()
+
+    def _is_to_go_on(self, error: BaseException) -> bool:
+        """Whether another process is to go on with what has begun: Ctrl-C gives up, and other signals do not say so, as
+        they come when a terminal closes or a machine's services stop.
+        """
+        return (
+            self._pins is not None
+            and isinstance(error, Interrupted)
+            and error.number != signal.SIGINT
+            and any(incoming.stage is not Stage.OVER for incoming in self._incoming.values())
+        )
+
+    def _give_up(self, why: str) -> None:
+        for incoming in self._incoming.values():
+            if incoming.stage is Stage.RECEIVING:
+                incoming.fail(f"the receiver gave up ({why})")
 
     def _take_over(self, left: list[Left]) -> None:
         """Go on with what a predecessor has left; whatever ends us here leaves it for the next one."""
@@ -180,7 +200,7 @@ class _Receiving:
         What has been seen postpones a program's end: on a slow path a block takes longer than a transfer may stand
         still. It proves nothing, and is never more than a window ahead of what does.
         """
-        going_on = [one for one in self._incoming.values() if one.stage is Stage.RECEIVING]
+        going_on = [one for one in self._incoming.values() if one.stage is Stage.RECEIVING and not one.has_all]
         lanes = [lane for one in going_on for lane in one.lanes.values()]
         if not lanes:
             return None

@@ -68,6 +68,7 @@ class XdpOrSockets:
 
     def __init__(self, xdp: XdpReceiver, sockets: SocketReceiver, link: Interface) -> None:
         self.xdp_mode, self.program, self.link = xdp.xdp_mode, xdp.program, xdp.link
+        self.identity = xdp.identity
         self.notes = xdp.notes
         self._both: tuple[Receiver, Receiver] = (xdp, sockets)
         self._interface = link

@@ -26,6 +26,7 @@ class Recheck:
         self._fd = fd
         self._stream = stream
         self._written = written
+        self.blocks_read = 0
         self._stop = threading.Event()
         self._error: IntegrityError | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -33,9 +34,10 @@ class Recheck:
 
     def is_done(self) -> bool:
         """Whether all was read, and is as it should be. Raises IntegrityError as soon as something is not."""
+        ended = not self._thread.is_alive()  # asked first: it may end between two questions
         if self._error is not None:
             raise self._error
-        return not self._thread.is_alive()
+        return ended and self.blocks_read == len(self._written)
 
     def stop(self) -> None:
         """Nobody wants to know any more."""
@@ -52,9 +54,11 @@ class Recheck:
                 views = [np.frombuffer(piece, np.uint8) for piece in content if piece]
                 if block_digest(number, views) != digest:
                     raise IntegrityError(f"the partial file was altered: block {number} is not what was written")
+                self.blocks_read += 1
         except IntegrityError as error:
             self._error = error
-        except OSError as error:
-            self._error = IntegrityError(f"the partial file cannot be read again ({error.strerror})")
+        except Exception as error:  # whatever it is: what was not read is not known to be right
+            why = getattr(error, "strerror", None) or type(error).__name__
+            self._error = IntegrityError(f"the partial file cannot be read again ({why})")
         finally:
             os.close(self._fd)

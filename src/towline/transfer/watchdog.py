@@ -7,6 +7,7 @@ import os
 from types import TracebackType
 from typing import Protocol, Self
 
+from towline.errors import PermissionsError
 from towline.kernel.attach import Link
 from towline.kernel.attached import Program
 from towline.kernel.identity import Identity
@@ -16,12 +17,14 @@ from towline.transfer.events import OnEvent, Replaced, RolledBack, Side
 from towline.transfer.sampling import Ticks
 
 LOOK_US = 50_000
+UNSEEN = Identity(version=0, source="(not to be seen without CAP_SYS_ADMIN)", flags="")
 
 
 class Replaceable(Protocol):
-    """What has a program on an interface; both are None where ordinary sockets do the work."""
+    """What has a program on an interface; all are None where ordinary sockets do the work."""
 
     program: int | None
+    identity: Identity | None
     link: Link | None
 
     def recover(self) -> None:
@@ -40,8 +43,9 @@ class Watchdog:
         # Descriptors: who replaces a program need not keep it.
         self._proven: int | None = None
         self._on_trial: int | None = None
-        if watched.program is not None:
-            self.version = _identity_of(watched.program).version
+        if watched.program is not None and watched.identity is not None:
+            self._said = watched.identity  # by the one that is proven
+            self.version = self._said.version
             self._proven = os.dup(watched.program)
             self._trial = Trial(program_info(watched.program).id, now)
 
@@ -56,7 +60,9 @@ class Watchdog:
                 self._end_trial()
                 self._replaced(number)
             case Verdict.PROVEN:
-                self._proven, self._on_trial = self._on_trial, self._proven
+                if self._on_trial is not None:
+                    self._said = _identity_of(self._on_trial)
+                    self._proven, self._on_trial = self._on_trial, self._proven
                 self._end_trial()
             case Verdict.FAILED:
                 self._roll_back(link, now)
@@ -76,28 +82,28 @@ class Watchdog:
     def _replaced(self, number: int) -> None:
         try:
             self._on_trial = open_program(number)
+            said = _identity_of(self._on_trial)
         except FileNotFoundError:  # by a third one, meanwhile
             return
-        said = _identity_of(self._on_trial)
+        except PermissionsError:  # somebody may replace our program whose programs we may not see
+            said = UNSEEN
         self.version = said.version
         self._on_event(Replaced(side=self._side, program=number, version=said.version, source=said.source))
 
     def _roll_back(self, link: Link, now: int) -> None:
         assert self._proven is not None
-        assert self._on_trial is not None
         if not link.replace(self._proven, self._on_trial):  # returns when nobody runs the other one any more
             return  # it is another one already: the next look sees it
         self._watched.recover()
         self._trial.rolled_back(now)
         self._end_trial()
-        said = _identity_of(self._proven)
-        self.version = said.version
+        self.version = self._said.version
         self._on_event(
             RolledBack(
                 side=self._side,
                 program=self._trial.proven,
-                version=said.version,
-                source=said.source,
+                version=self._said.version,
+                source=self._said.source,
                 stalled_seconds=PATIENCE_US / 1e6,
             )
         )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towline.kernel.attach import Link
+from towline.kernel.identity import Identity
 from towline.protocol.sender import Schedule
 from towline.slots import Slots
 from towline.transmit.acknowledgements import Heard
@@ -102,6 +103,7 @@ class Transmitter(Protocol):
     transmit: str  # "live", "packet" or "udp"
     xdp_mode: str | None  # "native" or "generic"; None where no XDP program hears for it
     program: int | None  # that program's file descriptor
+    identity: Identity | None  # and what it says of itself
     link: Link | None  # and what holds it in its place
     notes: tuple[str, ...]  # what was not used as it might have been, and why
 

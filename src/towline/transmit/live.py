@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from towline.errors import UnsupportedError
+from towline.errors import PermissionsError, UnsupportedError
 from towline.kernel.attach import Link
 from towline.kernel.link import Interface, xdp_features
 from towline.kernel.live import LiveFrames
@@ -59,6 +59,9 @@ class Follower:
         try:
             fd = open_program(number)
         except FileNotFoundError:  # another has followed meanwhile
+            return
+        except PermissionsError:  # whose program that is, we may not see: what we have loaded goes on sending
+            self._number = number
             return
         self._frames.use(fd)
         self.close()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from towline.kernel.attach import Link
+from towline.kernel.identity import Identity
 from towline.protocol.acknowledgement import AcknowledgementState
 from towline.protocol.opening import Accepted
 from towline.slots import Slots
@@ -23,6 +24,7 @@ class SocketTransmitter:
 
     xdp_mode: str | None = None
     program: int | None = None
+    identity: Identity | None = None
     link: Link | None = None
 
     def __init__(

@@ -85,6 +85,7 @@ class XdpTransmitter:
             self._load()
             self._prepare()
             self.program: int | None = self._object.program("sender")
+            self.identity: Identity | None = Identity.of(self._object)
             self._link = attach(self.program, way.interface.index, settings.xdp_mode or "auto")
         except BaseException:
             self._release()
