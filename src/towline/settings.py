@@ -131,7 +131,7 @@ class Settings:
     )
     ack_every: int = _parameter(
         32,
-        "data packets per cumulative acknowledgement, at most",
+        "data packets per cumulative acknowledgement, at most (policy fixed; others have rules of their own)",
         SENDER,
         short="acc",
         unit="packets",

@@ -25,6 +25,7 @@ from tests.own_pins import keep, own_folder
 from towline.bpf import POLICIES
 from towline.cli import kernel as kernel_module
 from towline.delivery.pins import Pins
+from towline.errors import SettingsError
 from towline.kernel.identity import Identity
 from towline.kernel.memory import Map
 from towline.kernel.objects import open_program
@@ -190,7 +191,17 @@ def test_show__is_readable(running: LongTransfer, typed: Typed) -> None:
 
 def test_show__by_the_number_of_a_session(running: LongTransfer, typed: Typed) -> None:
     number = typed.json("kernel", "show", running.name("sender"))["sessions"][0]["number"]
-    assert typed.json("kernel", "show", f"{number:x}")["interface"] in map(running.name, ROLES)
+    for role in ROLES:
+        assert kernel_module._place(f"{number:x}", role).name == running.name(role)
+    with pytest.raises(SettingsError, match=f"session {number:x} is seen at") as caught:  # both ends are here
+        kernel_module._place(f"{number:x}")
+    assert all(f"{running.name(role)} ({role})" in str(caught.value) for role in ROLES)
+
+
+def test_show__a_table_of_numbers_is_no_number(running: LongTransfer, typed: Typed) -> None:
+    constants = typed.json("kernel", "show", running.name("receiver"))["constants"]
+    assert "frame_sizes" not in constants
+    assert constants["udp_port"] == 15010
 
 
 # ---- swap and rollback

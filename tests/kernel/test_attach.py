@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 from pyroute2 import IPRoute
 
+from tests.own_pins import own_folder
 from towline.errors import EndedError, LoadError, PermissionsError, UnsupportedError
 from towline.kernel import attach as module
+from towline.kernel import bpffs
 from towline.kernel.attached import Attached
-from towline.kernel.link import xdp_holder
+from towline.kernel.link import name_of, xdp_holder
 from towline.kernel.objects import link_info, program_info
 from towline.kernel.program import Object, attach
 
@@ -39,7 +41,7 @@ def programs(build: Callable[[str], Path]) -> Iterator[Object]:
 def test_attach__is_native_where_it_can_be(programs: Object, pair: tuple[int, int]) -> None:
     with attach(programs.program("tl_pass"), pair[0]) as link:
         assert (link.mode, link.why_not_native) == ("native", None)
-        assert "'tl_pass'" in (xdp_holder(pair[0]) or "")
+        assert "'tl_pass'" in str(xdp_holder(pair[0]))
     assert xdp_holder(pair[0]) is None
 
 
@@ -84,6 +86,27 @@ def test_attach__names_who_holds_the_hook(programs: Object, pair: tuple[int, int
         assert f"process {os.getpid()} " in str(caught.value)
 
 
+def test_attach__says_how_to_free_the_hook(
+    programs: Object, pair: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> str:
+        with pytest.raises(UnsupportedError) as caught:
+            attach(programs.program("tl_drop"), pair[0])
+        return str(caught.value)
+
+    with attach(programs.program("tl_pass"), pair[0]):
+        assert refused().endswith("end that process")
+        monkeypatch.setattr("towline.kernel.link._processes_with", lambda number: [])
+        assert "`towline kernel clean` removes" in refused()
+    with own_folder(monkeypatch) as folder:  # as `ip link` attaches: without a link
+        folder.mkdir(mode=0o700)
+        bpffs.pin(programs.program("tl_pass"), folder / "tl_pass")
+        subprocess.run(["ip", "link", "set", name_of(pair[0]), "xdp", "pinned", str(folder / "tl_pass")], check=True)
+        name = name_of(pair[0])
+        assert f"`ip link set dev {name} xdp off`" in refused()
+        subprocess.run(["ip", "link", "set", name, "xdp", "off"], check=True)
+
+
 def test_attach__shows_an_interface_that_is_not_there(programs: Object) -> None:
     with pytest.raises(LoadError, match="no interface 999999 in this network namespace"):
         attach(programs.program("tl_pass"), 999999)
@@ -104,7 +127,7 @@ def test_attach__ends_with_its_process(build: Callable[[str], Path], pair: tuple
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "native\n"
-        assert f"process {child.pid} " in (xdp_holder(pair[0]) or "")
+        assert f"process {child.pid} " in str(xdp_holder(pair[0]))
         child.kill()
     deadline = time.monotonic() + 2  # the kernel lets go of a link from a work queue
     while xdp_holder(pair[0]) and time.monotonic() < deadline:
@@ -115,14 +138,14 @@ def test_attach__ends_with_its_process(build: Callable[[str], Path], pair: tuple
 def test_replace__puts_the_other_program_in_place(programs: Object, pair: tuple[int, int]) -> None:
     with attach(programs.program("tl_pass"), pair[0]) as link:
         link.replace(programs.program("tl_drop"))
-        assert "'tl_drop'" in (xdp_holder(pair[0]) or "")
+        assert "'tl_drop'" in str(xdp_holder(pair[0]))
 
 
 def test_replace__refuses_what_is_no_program(programs: Object, pair: tuple[int, int]) -> None:
     with attach(programs.program("tl_pass"), pair[0]) as link:
         with pytest.raises(LoadError, match="replacing the XDP program"):
             link.replace(0)
-        assert "'tl_pass'" in (xdp_holder(pair[0]) or "")
+        assert "'tl_pass'" in str(xdp_holder(pair[0]))
 
 
 def test_replace__only_the_program_that_it_is_told(programs: Object, pair: tuple[int, int]) -> None:
@@ -130,7 +153,7 @@ def test_replace__only_the_program_that_it_is_told(programs: Object, pair: tuple
     with attach(before, pair[0]) as link:
         assert link.replace(other, before)
         assert not link.replace(new, before)  # as of two who want to replace the same one at once
-        assert "'tl_drop'" in (xdp_holder(pair[0]) or "")
+        assert "'tl_drop'" in str(xdp_holder(pair[0]))
         with Attached(link_info(link.fd).id) as seen:
             assert not seen.replace(new, before)
             assert seen.replace(new, other)

@@ -53,6 +53,24 @@ def test_find_clang__passes_over_an_old_one(tmp_path: Path, monkeypatch: pytest.
     assert find_clang().path == str(newest)
 
 
+def test_compile_program__what_is_saved_meanwhile(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saves = [source.read_text().replace("NUMBER", "7")]
+    run = clang._run
+
+    def saved_meanwhile(command: list[str]) -> str:
+        if "-c" in command and saves:
+            source.write_text(saves.pop())
+        return run(command)
+
+    before = source.read_text()
+    monkeypatch.setattr(clang, "_run", saved_meanwhile)
+    compiled = compile_program(source)
+    assert not saves
+    source.write_text(before)
+    assert compile_program(source) != compiled  # what was saved then is not taken for what stood there before
+    assert len(list(compiled.parent.iterdir())) == 2
+
+
 def test_find_clang__says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TOWLINE_CLANG", raising=False)
     monkeypatch.setenv("PATH", "/nonexistent")

@@ -13,6 +13,7 @@ from tests.twins import data_packet
 from towline.kernel.attached import Program
 from towline.kernel.successor import states
 from towline.running.sessions import RECEIVER_COUNTERS, SENDER_COUNTERS, Session, sessions
+from towline.transmit.lane import BURST_MOST
 
 EDGE = 1 << 32
 
@@ -96,6 +97,32 @@ def test_sessions__what_a_sender_knows(both: Both) -> None:
     assert (found.packets, found.outstanding, found.retransmissions) == (40, 20, 5)
     assert set(found.counters) == set(SENDER_COUNTERS)
     assert (found.counters["acks"], found.counters["nacks"]) == (9, 2)
+
+
+@pytest.mark.parametrize(
+    ("copies", "sent", "expected"),
+    [
+        (1, 60, 0),
+        (1, 30, 0),  # a burst is leaving
+        (3, 186, 2),
+        (0, 61, 1),  # a program of before did not know of copies
+        (1, 0, None),  # a socket sends
+    ],
+)
+def test_sessions__what_was_sent_again_is_neither_new_nor_a_copy(
+    both: Both, copies: int, sent: int, expected: int | None
+) -> None:
+    state = both.sender.lane(window=64).state
+    first = (1 << 32) - 30
+    for name, value in {"first": first, "sent_end": 30, "sent": sent, "copies": copies}.items():
+        state[name] = value
+    assert seen(both.sender.fd)[0].retransmissions == expected
+
+
+def test_sessions__what_is_sent_by_a_socket_now_is_not_known(both: Both) -> None:
+    state = both.sender.lane(window=64).state
+    state["sent"], state["sent_end"] = 1000, 1001 + BURST_MOST
+    assert seen(both.sender.fd)[0].retransmissions is None
 
 
 def test_sessions__a_round_trip_is_known_when_one_was_measured(both: Both) -> None:

@@ -2,7 +2,8 @@
 /* Kernel to user: settings, shared memory and counters.
  *
  * Every word has one writer, named beside it, or is changed only by 64-bit atomics. A program that replaces
- * another in a running transfer must agree with it on everything in this file: STATE_VERSION changes with it.
+ * another in a running transfer must agree with it on everything in this file. Where words are is compared when it is
+ * loaded; STATE_VERSION is one higher where they have come to mean something else.
  *
  *   receivers[slot]      one lane's state, receiving; slot: the session's low 16 bits
  *   slots[slot]          its payload memory: window slots of payload_size bytes (delivery direct)
@@ -108,7 +109,8 @@ struct sender_state {
 	__u32 window;
 	__u32 delivery;
 	__u32 ifindex;
-	__u32 first; /* the lane's first index */
+	__u32 first;  /* the lane's first index */
+	__u32 copies; /* of each packet: the redundancy */
 
 	/* User space, between bursts. */
 	CACHE_LINE __u32 sent_end; /* every index below it has been scheduled at least once */

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,8 +17,8 @@ from rich.text import Text
 
 from towline.cli.options import FLAG
 from towline.cli.screen import print_json, print_table, printable
-from towline.errors import EndedError, FileError, TowlineError
-from towline.kernel import predecessors
+from towline.errors import EndedError, FileError, PermissionsError, SettingsError, TowlineError
+from towline.kernel import bpffs, predecessors
 from towline.kernel.attached import Program
 from towline.kernel.figures import figures
 from towline.kernel.identity import Identity
@@ -210,6 +211,8 @@ def clean(*, json: Json = False) -> int:
     json
         Print JSON on stdout, and nothing else.
     """
+    if os.geteuid() != 0 and bpffs.existing() is None:  # another's folder looks like none
+        raise PermissionsError("seeing what killed receivers have left", "of who started them")
     folders = successor.clean()
     folders += predecessors.forget_ended()  # of links that ended with what was pinned, too
     gone = [f"{folder.parent.name}/{folder.name}" for folder in folders]
@@ -296,12 +299,16 @@ def _place(text: str, role: Role | None = None) -> Place:
         number = int(text, 16)
     except ValueError:
         return place_called(text, role)
+    found = []
     for place in places():
         if role in (None, place.role):
             with suppress(EndedError, FileNotFoundError), place.attached() as link, link.program() as program:
                 if any(one.number == number for one in sessions(program)):
-                    return place
-    return place_called(text, role)
+                    found.append(place)
+    if len(found) > 1:
+        ends = " and ".join(f"{place.name} ({place.role})" for place in found)
+        raise SettingsError(f"session {number:x} is seen at {ends}: name one of these interfaces instead")
+    return found[0] if found else place_called(text, role)
 
 
 def _described(place: Place) -> dict[str, Any]:
@@ -323,8 +330,13 @@ def _described(place: Place) -> dict[str, Any]:
 
 def _numbers(program: Program) -> dict[str, int]:
     """Constants that are single numbers, but for secrets."""
-    sizes = {name: value for name, value in program.constants().items() if len(value) <= 8 and "secret" not in name}
-    return {name: int.from_bytes(value, "little") for name, value in sizes.items()}
+    types = program.types.section(".rodata")
+    numbers = {
+        name: value
+        for name, value in program.constants().items()
+        if types[name].dtype.kind in "iub" and "secret" not in name
+    }
+    return {name: int.from_bytes(value, "little") for name, value in numbers.items()}
 
 
 def _tell(swapped: Swapped, json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +16,16 @@ from towline.delivery.direct import DirectDelivery
 from towline.delivery.pins import Pins
 from towline.delivery.ring import RingDelivery
 from towline.delivery.session import new_session
+from towline.delivery.takeover import TakeOver
 from towline.errors import MalformedError, UnsupportedError
 from towline.framing import Level, Numbers, write_frame
-from towline.kernel.attached import Attached, Program
 from towline.kernel.identity import Identity
 from towline.kernel.libbpf import MapKind
-from towline.kernel.link import Interface, xdp_mode
+from towline.kernel.link import Interface, xdp_features
 from towline.kernel.memory import Map
 from towline.kernel.objects import open_map
-from towline.kernel.predecessors import open_previous
 from towline.kernel.program import Link, Object, attach, compile_program
 from towline.kernel.stuck import release_stuck
-from towline.kernel.successor import next_version, prepare
 from towline.protocol.opening import Terms
 from towline.settings import Settings
 from towline.slots import memory_bytes
@@ -69,24 +67,27 @@ class XdpReceiver:
             "spin_ns": settings.spin_ns,
             "watch_gaps": settings.watch_gaps,
         }
-        predecessor = pins.link(interface.index) if pins else None
-        self._object = self._loaded(constants) if predecessor is None else self._succeeding(predecessor, constants)
+        left = pins.link(interface.index) if pins else None
+        with TakeOver(left, interface, settings) if left else nullcontext() as before:
+            self._object = before.successor(self._source(), constants) if before else self._loaded(constants)
+            program, identity = self._object.program("receiver"), Identity.of(self._object)
+            try:
+                self._link = before.hand_over(program, identity) if before else self._attached(program)
+            except BaseException:
+                self._object.close()
+                raise
         self._want = self._object.program("want")
         self._states = self._object.memory("receivers")
         self._record = RingDelivery.record_dtype(self._object.dtype("record"), record_bytes)
         self._record_data_bytes = record_bytes - _RECORD_HEADER_BYTES
         self._open: dict[int, tuple[int, list[Map]]] = {}  # by session: its slot, and maps of its own
-        try:
-            self.program: int | None = self._object.program("receiver")
-            self.identity: Identity | None = Identity.of(self._object)
-            self._link = self._attached(predecessor, self.program)
-        except BaseException:
-            self._object.close()
-            raise
+        self.program: int | None = program
+        self.identity: Identity | None = identity
         self.link: Link | None = self._link
         self.xdp_mode: str | None = self._link.mode
         slower = self._link.why_not_native if settings.xdp_mode is None else None
-        self.notes: tuple[str, ...] = (slower,) if slower else ()
+        notes = (slower, *(before.notes if before else ()))
+        self.notes: tuple[str, ...] = tuple(note for note in notes if note)
 
     def _loaded(self, constants: dict[str, int]) -> Object:
         settings = self._settings
@@ -102,40 +103,8 @@ class XdpReceiver:
             new.load()
         return new
 
-    def _succeeding(self, predecessor: Attached, constants: dict[str, int]) -> Object:
-        """On the predecessor's maps. Raises UnsupportedError where it was started with other settings."""
-        with ExitStack() as stack:
-            running = stack.enter_context(predecessor.program())
-            before = open_previous(predecessor.number)
-            others = [] if before is None else [stack.enter_context(Program(before))]
-            for name, value in constants.items():
-                if running.constant(name) != value:
-                    raise UnsupportedError(
-                        "taking over what is pinned",
-                        f"the settings that it was started with ({name} was {running.constant(name)} and is {value});"
-                        " or remove it with `towline kernel clean`",
-                    )
-            return prepare(
-                running,
-                self._source(),
-                next_version(running, *others),
-                flags=self._settings.clang_flags_receiver,
-                include=(INCLUDE,),
-                others=("want",),
-            )
-
-    def _attached(self, predecessor: Attached | None, program: int) -> Link:
-        interface = self._interface
-        if predecessor is not None:
-            with predecessor:
-                predecessor.replace(program)
-                return Link(
-                    os.dup(predecessor.fd),
-                    ifindex=interface.index,
-                    mode=xdp_mode(interface.index),
-                    why_not_native=None,
-                )
-        link = attach(program, interface.index, self._settings.xdp_mode or "auto")
+    def _attached(self, program: int) -> Link:
+        link = attach(program, self._interface.index, self._settings.xdp_mode or "auto")
         if self._pins:
             self._pins.keep_link(link.fd)
         return link
@@ -146,8 +115,13 @@ class XdpReceiver:
     def open(self, terms: Terms, origin: Origin, first_index: int, rtt_us: int) -> tuple[int, Delivery]:
         """A session with its memory, from here on served by XDP.
 
-        Raises UnsupportedError where all of the interface's sessions are taken.
+        Raises UnsupportedError where all of the interface's sessions are taken, and for a sender that would not hear.
         """
+        if not self.is_heard_by(origin):
+            raise UnsupportedError(
+                "acknowledging from XDP to a sender that listens at a socket",
+                "GRO on at the sender's end of the veth, or `towline receive --datapath socket`",
+            )
         slot = next((n for n in range(len(self._states)) if not self._states[n]["session"]), None)
         if slot is None:
             raise UnsupportedError("one more session", f"one of {len(self._states)} on this interface to end")
@@ -174,6 +148,16 @@ class XdpReceiver:
         self._open[session] = (slot, maps)
         state["session"] = session  # the last word: from here on XDP takes its packets
         return session, delivery
+
+    def is_heard_by(self, origin: Origin) -> bool:
+        """Whether what XDP turns around reaches a sender.
+
+        A veth's other end without a program takes it with GRO on only: its "ndo-xmit" here says so.
+        """
+        if not origin.by_socket or self._interface.kind != "veth" or self.xdp_mode != "native":
+            return True
+        features = xdp_features(self._interface.index)
+        return features is None or "ndo-xmit" in features
 
     def close_session(self, session: int) -> None:
         """XDP leaves the session's packets to a socket from here on; its memory goes."""

@@ -7,6 +7,7 @@ import ctypes as ct
 import errno
 import os
 import socket
+from contextlib import suppress
 from types import TracebackType
 from typing import Literal, Self
 
@@ -22,8 +23,8 @@ from towline.kernel.libbpf import (
     library,
     refusal,
 )
-from towline.kernel.link import name_of, xdp_holder
-from towline.kernel.objects import link_info, program_info
+from towline.kernel.link import Holder, name_of, xdp_holder
+from towline.kernel.objects import link_info, program_info, xdp_links
 from towline.settings import XdpMode
 
 __all__ = ["Link", "Mode", "attach", "replace_program"]
@@ -132,12 +133,18 @@ def _error(result: int, ifindex: int) -> Exception:
     """What to say of a refusal that has nothing to do with native or generic."""
     name = name_of(ifindex)
     if -result in (errno.EBUSY, errno.EEXIST):
-        holder = xdp_holder(ifindex) or "another program"
-        return UnsupportedError(
-            f"XDP on {name}",
-            f"the interface's XDP hook, which {holder} holds; end that process, or detach its program"
-            f" with `ip link set dev {name} xdp off`",
-        )
+        holder = xdp_holder(ifindex)
+        what = f"the interface's XDP hook, which {holder or 'another program'} holds; {_how_to_free(holder, name)}"
+        return UnsupportedError(f"XDP on {name}", what)
     if -result == errno.EPERM:
         return PermissionsError(f"attaching an XDP program to {name}")
     return LoadError(str(refusal(result, f"attaching to {name}").strerror))
+
+
+def _how_to_free(holder: Holder | None, name: str) -> str:
+    if holder is None or holder.processes:
+        return "end that process"
+    with suppress(PermissionsError):
+        if not any(link.program == holder.program for link in xdp_links()):
+            return f"detach it with `ip link set dev {name} xdp off`"
+    return "it is pinned: `towline kernel clean` removes what a killed receiver has left"

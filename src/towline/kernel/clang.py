@@ -78,28 +78,33 @@ def compile_program(source: Path, *, flags: Sequence[str] = ()) -> Path:
     clang = find_clang()
     source = source.absolute()  # it stands in the debug information, and so in the verifier's log
     command = [clang.path, *FLAGS, *_architecture_flags(), *_include_flags(source), *flags]
-    digest = hashlib.sha256(repr((clang.version, command, str(source))).encode())
-    for path in _files_read(command, source):
-        content = path.read_bytes()
-        digest.update(f"{path} {len(content)} ".encode() + content)
+    said = repr((clang.version, command, str(source)))
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "towline"
-    target = folder / f"{source.name.split('.')[0]}-{digest.hexdigest()[:32]}.o"
     try:
-        if target.exists():  # to ask may be forbidden, too
-            return target
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(command, source, target)
+        while True:
+            read = _files_read(command, source)
+            digest = _digest(said, read)
+            target = folder / f"{source.name.split('.')[0]}-{digest}.o"
+            if target.exists():  # to ask may be forbidden, too
+                return target
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder, prefix=f"{target.stem}-") as own:
+                new = Path(own) / target.name
+                _run([*command, "-c", str(source), "-o", str(new)])
+                if _digest(said, read) == digest:  # else somebody has saved a file meanwhile
+                    new.replace(target)  # another process sees the whole object or none
+                    return target
     except OSError as error:
         raise CompileError(f"{folder} cannot be written ({error.strerror}); set XDG_CACHE_HOME") from None
-    return target
 
 
-def _write(command: list[str], source: Path, target: Path) -> None:
-    """Compile beside the target and rename: another process sees the whole object or none."""
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.stem}-") as folder:
-        new = Path(folder) / target.name
-        _run([*command, "-c", str(source), "-o", str(new)])
-        new.replace(target)
+def _digest(said: str, read: list[Path]) -> str:
+    """Of what is said to whom, and of every file that it reads."""
+    digest = hashlib.sha256(said.encode())
+    for path in read:
+        content = path.read_bytes()
+        digest.update(f"{path} {len(content)} ".encode() + content)
+    return digest.hexdigest()[:32]
 
 
 def _architecture_flags() -> list[str]:

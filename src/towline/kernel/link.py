@@ -127,16 +127,27 @@ def mode_of(xdp: Any) -> XdpMode:
     return "generic" if xdp and xdp.get_attr("IFLA_XDP_ATTACHED") == _XDP_ATTACHED_SKB else "native"
 
 
-def xdp_holder(ifindex: int) -> str | None:
-    """Which program sits on an interface's XDP hook, and in which process; None where the hook is free."""
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """The program that sits on an interface's XDP hook, and the processes that hold it, as far as they can be seen."""
+
+    program: int
+    name: str
+    processes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"program {self.program} {self.name!r} ({', '.join(self.processes) or 'no process that can be seen'})"
+
+
+def xdp_holder(ifindex: int) -> Holder | None:
+    """Who holds an interface's XDP hook; None where it is free."""
     with IPRoute() as route:
         links = route.get_links(ifindex)
     xdp = links[0].get_attr("IFLA_XDP") if links else None
     number = xdp.get_attr("IFLA_XDP_PROG_ID") if xdp else None
     if not number:
         return None
-    owners = ", ".join(_processes_with(number)) or "no process that can be seen"
-    return f"program {number} {program_name(number)!r} ({owners})"
+    return Holder(program=number, name=program_name(number), processes=tuple(_processes_with(number)))
 
 
 def program_name(number: int) -> str:

@@ -54,7 +54,9 @@ def forget(link: int) -> None:
 def forget_ended() -> list[Path]:
     """Those of links that are no more, because their process was killed: what was removed."""
     found = bpffs.existing()
-    kept = list((found / _LINKS).glob("*")) if found else []
+    kept: list[Path] = []
+    with suppress(FileNotFoundError):  # the last one is forgotten meanwhile
+        kept = list((found / _LINKS).iterdir()) if found else []
     alive = {str(link.number) for link in xdp_links()} if kept else set()
     gone = [one for one in kept if one.name not in alive]
     for one in gone:
@@ -63,7 +65,7 @@ def forget_ended() -> list[Path]:
 
 
 def _remove(folder: Path) -> None:
-    if folder.is_dir():
+    with suppress(FileNotFoundError):  # there is none, or another process forgets it at the same time
         for path in folder.iterdir():
             path.unlink(missing_ok=True)
         bpffs.tidy(folder)

@@ -13,6 +13,7 @@ from towline.kernel.memory import ring_fill
 from towline.kernel.objects import open_map
 from towline.kernel.successor import states
 from towline.protocol import acknowledgement, placement
+from towline.transmit.lane import BURST_MOST
 from towline.wire import DELIVERIES, INDEX_MASK
 
 RECEIVER_COUNTERS = placement.COUNTERS
@@ -80,9 +81,19 @@ def _sending(state: Any, fill: float | None) -> Session:
         packets=(int(state["base"]) - first) & INDEX_MASK,
         outstanding=_ahead(state["sent_end"], drained),
         rtt_us=int(state["rtt_us"]) if state["rtt_samples"] else None,
-        retransmissions=_ahead(counters["sent"], int(state["sent_end"]) - first),
+        retransmissions=_retransmissions(state),
         counters=counters,
     )
+
+
+def _retransmissions(state: Any) -> int | None:
+    """None where packets leave by a socket, and the program does not count them."""
+    copies, sent = max(1, int(state["copies"])), int(state["sent"])
+    first_time = copies * ((int(state["sent_end"]) - int(state["first"])) & INDEX_MASK)
+    # What is scheduled has not left yet, a burst at most.
+    if (first_time and not sent) or 0 < _ahead(first_time, sent) > BURST_MOST:
+        return None
+    return _ahead(sent, first_time) // copies
 
 
 def _same(state: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from towline.delivery.pins import Pins
 from towline.delivery.socket import SocketReceiver
 from towline.delivery.xdp import XdpReceiver
 from towline.errors import FileError, PermissionsError, SettingsError, TowlineError, UnsupportedError
-from towline.kernel.link import Interface, xdp_features
+from towline.kernel.link import Interface
 from towline.kernel.route import addresses_of
 from towline.protocol.opening import Terms
 from towline.settings import Settings
@@ -56,27 +56,23 @@ def open_receiver(
             receiver.notes = (*notes, *receiver.notes)
             if pins or settings.insists_on_xdp("receiver"):
                 return receiver
-            return XdpOrSockets(receiver, SocketReceiver(control.inbox_of), link)
+            return XdpOrSockets(receiver, SocketReceiver(control.inbox_of))
     return SocketReceiver(control.inbox_of, notes=notes)
 
 
 class XdpOrSockets:
-    """XDP, and for a sender that its acknowledgements would not reach, the sockets.
+    """XDP, and for a sender that its acknowledgements would not reach, the sockets."""
 
-    A veth's other end without a program takes what XDP turns around only with GRO on: its "ndo-xmit" here says so.
-    """
-
-    def __init__(self, xdp: XdpReceiver, sockets: SocketReceiver, link: Interface) -> None:
+    def __init__(self, xdp: XdpReceiver, sockets: SocketReceiver) -> None:
         self.xdp_mode, self.program, self.link = xdp.xdp_mode, xdp.program, xdp.link
         self.identity = xdp.identity
         self.notes = xdp.notes
-        self._both: tuple[Receiver, Receiver] = (xdp, sockets)
-        self._interface = link
+        self._xdp, self._sockets = xdp, sockets
         self._takers: dict[int, Receiver] = {}
 
     def open(self, terms: Terms, origin: Origin, first_index: int, rtt_us: int) -> tuple[int, Delivery]:
         """A session with its memory, taken care of from here on."""
-        taker = self._both[self._is_deaf(origin)]
+        taker: Receiver = self._xdp if self._xdp.is_heard_by(origin) else self._sockets
         session, delivery = taker.open(terms, origin, first_index, rtt_us)
         self._takers[session] = taker
         return session, delivery
@@ -87,18 +83,12 @@ class XdpOrSockets:
 
     def recover(self) -> None:
         """Of the program's sessions."""
-        self._both[0].recover()
+        self._xdp.recover()
 
     def close(self) -> None:
         """Everything goes."""
-        for one in self._both:
-            one.close()
-
-    def _is_deaf(self, origin: Origin) -> bool:
-        if not origin.by_socket or self._interface.kind != "veth" or self.xdp_mode != "native":
-            return False
-        features = xdp_features(self._interface.index)
-        return features is not None and "ndo-xmit" not in features
+        self._xdp.close()
+        self._sockets.close()
 
 
 def targets_at(link: Interface, ports: list[Port]) -> tuple[str, ...]:

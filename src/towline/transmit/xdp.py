@@ -146,6 +146,7 @@ class XdpTransmitter:
             state["level"] = way.level.number
             state["payload_size"] = one.terms.payload_size
             state["window"] = one.terms.window
+            state["copies"] = self._settings.redundancy
             state["delivery"] = DELIVERIES.index(one.terms.delivery)
             state["ifindex"] = way.interface.index
             for name in ("first", "sent_end", "base", "highest"):
