@@ -9,6 +9,7 @@ towline send, tl0     <---------->  towline receive, tl0
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ import pytest
 
 from tests.end_to_end.hand import hand, receiving
 from tests.namespaces import inside
-from towline.errors import UnsupportedError
+from towline.errors import PeerError, UnsupportedError
 from towline.kernel.clang import compile_program
 from towline.kernel.link import interface
 from towline.kernel.program import Object, attach
@@ -98,6 +99,18 @@ def test_transfer__capabilities_that_the_readme_names_suffice(path: veth.Path, f
     assert (ready["mode"], started["mode"], started["transmit"]) == ("native", "native", "live")
     assert (ready["notes"], started["notes"]) == ([], [])
     assert record["datapath_receiver"] == "ebpf"
+
+
+def test_receive__xdp_that_was_asked_for_and_would_not_be_heard(namespaces: None) -> None:
+    with (
+        veth.veth() as deaf,  # without GRO
+        receiving(deaf.receiver, "--sink", "memory", "--policy", "every") as receiver,
+        hand(deaf.sender, "send", "--size", "1M", "--datapath", "socket", deaf.target) as sender,
+    ):
+        assert sender.wait() == PeerError.exit_code
+        assert "GRO on at the sender's end of the veth" in sender.said
+        receiver.process.send_signal(signal.SIGINT)
+        receiver.wait()
 
 
 def test_receive__hook_held(path: veth.Path, folder: Path, tmp_path: Path) -> None:

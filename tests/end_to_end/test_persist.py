@@ -32,6 +32,15 @@ pytestmark = pytest.mark.usefixtures("namespaces")
 SIZE_BYTES = 96 << 20
 SLOWLY = ("--pace", "250mbit", "--size", str(SIZE_BYTES), "--seed", "5")  # three seconds
 DEAD_S = 1.0
+IMPATIENT = ("--stall-timeout", "1")
+SLOW_DISK = """
+import sys, time
+from towline.cli.main import main
+from towline.transfer import recheck
+digest = recheck.block_digest
+recheck.block_digest = lambda number, views: time.sleep(0.3) or digest(number, views)
+sys.exit(main())
+"""
 PROBE_S = PROBE_MOST_US / 1e6
 
 
@@ -57,9 +66,12 @@ def _is_beyond(done_bytes: float, event: dict[str, Any]) -> bool:
     return event["event"] == "progress" and bool(event["done_bytes"] > done_bytes)
 
 
-def kill(receiver: Hand) -> None:
-    """Without a chance to clean up."""
-    os.kill(receiver.pid, signal.SIGKILL)
+def kill(receiver: Hand, number: int = signal.SIGKILL) -> None:
+    """SIGKILL: without a chance to clean up."""
+    os.kill(receiver.pid, number)
+    if number != signal.SIGKILL:
+        assert receiver.wait() == 128 + number
+        assert "the same command, given again, takes over" in receiver.events[-1]["text"]
     receiver.end()
 
 
@@ -69,12 +81,16 @@ def received_well(folder: Path) -> None:
     assert verify.same(verify.source_chunks(SIZE_BYTES, 5), folder / name)
 
 
-@pytest.mark.parametrize("more", [(), ("--delivery", "ring")], ids=["direct", "ring"])
-def test_persist__killed_and_started_again(path: veth.Path, folder: Path, more: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("more", "number"),
+    [((), signal.SIGKILL), (("--delivery", "ring"), signal.SIGTERM)],
+    ids=["direct, killed", "ring, stopped"],
+)
+def test_persist__ended_and_started_again(path: veth.Path, folder: Path, more: tuple[str, ...], number: int) -> None:
     receiver = receive(path, folder, *more)
     with hand(path.sender, "send", *SLOWLY, path.target) as sender:
         sender.until(partial(_is_beyond, SIZE_BYTES / 4))
-        kill(receiver)
+        kill(receiver, number)
         killed_at = time.monotonic()
         time.sleep(DEAD_S)
         again = receive(path, folder, *more)
@@ -105,6 +121,32 @@ def test_persist__killed_again_and_again(path: veth.Path, folder: Path) -> None:
         finally:
             receiver.end()
     received_well(folder)
+
+
+@pytest.mark.acceptance
+def test_persist__reading_again_may_outlast_the_transfer(path: veth.Path, folder: Path) -> None:
+    listen = ("receive", "--interface", path.receiver.interface, "--output", str(folder), "--persist", *IMPATIENT)
+    slowly = ("--pace", "62mbit", "--size", "24M", *IMPATIENT)  # three seconds, of which one fits the window
+    with hand(path.receiver, *listen) as receiver:
+        receiver.until(lambda event: event["event"] == "ready")
+        with hand(path.sender, "send", *slowly, path.target) as sender:
+            sender.until(partial(_is_beyond, 12 << 20))
+            kill(receiver)
+            with hand(path.receiver, *listen, program=("-c", SLOW_DISK)) as again:  # four seconds
+                sender.finished()
+                again.finished()
+
+
+def test_persist__ctrl_c_gives_up(path: veth.Path, folder: Path) -> None:
+    receiver = receive(path, folder)
+    with hand(path.sender, "send", *SLOWLY, path.target) as sender:
+        sender.under_way()
+        os.kill(receiver.pid, signal.SIGINT)
+        assert receiver.wait() == 128 + signal.SIGINT
+        assert sender.wait() == PeerError.exit_code
+        assert "the receiver gave up" in sender.said
+    receiver.end()
+    assert list(folder.iterdir()) == []
 
 
 def test_persist__what_was_damaged_is_not_believed(path: veth.Path, folder: Path) -> None:

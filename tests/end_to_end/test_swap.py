@@ -237,21 +237,25 @@ def test_swap__a_mute_sender_goes_back_though_all_has_left(path: veth.Path, tmp_
         well(receiver, sender)
 
 
-def test_swap__a_good_program_stays_where_blocks_take_longer_than_a_trial(path: veth.Path) -> None:
-    slowly = ("--size", "1M", "--pace", "3mbit", *PATIENT)  # a block of 1 MiB, three seconds
+def test_swap__good_programs_stay_where_blocks_and_acknowledgements_take_longer_than_a_trial(path: veth.Path) -> None:
+    # A block of 1 MiB takes three seconds, and 256 packets more than two.
+    slowly = ("--size", "1M", "--pace", "3mbit", "--acc", "256", *PATIENT)
     with (
         receiving(path.receiver, "--sink", "memory", *PATIENT) as receiver,
         hand(path.sender, "send", *slowly, path.target) as sender,
     ):
         sender.until(lambda event: event["event"] == "started")
-        with swapping(path.receiver, "receiver") as swapper:
+        with swapping(path.receiver, "receiver") as receivers, swapping(path.sender, "sender") as senders:
             with standing_still(sender):
-                policy = swapper.load(POLICIES / "every.bpf.c")
-            swapper.put(policy)
+                policy = receivers.load(POLICIES / "fixed.bpf.c", flags=["-O1"])
+                other = senders.load(FOLDER / "sender.bpf.c", flags=["-O1"])
+            receivers.put(policy)
+            senders.put(other)
             well(receiver, sender)
-    told = [event["event"] for event in receiver.events]
-    assert "replaced" in told
-    assert "rolledback" not in told
+    for hand_of in (receiver, sender):
+        told = [event["event"] for event in hand_of.events]
+        assert "replaced" in told
+        assert "rolledback" not in told
 
 
 def test_swap__two_sessions_on_one_interface() -> None:

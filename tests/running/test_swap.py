@@ -27,6 +27,7 @@ from towline.errors import (
     PermissionsError,
     SettingsError,
     TowlineError,
+    UnsupportedError,
 )
 from towline.framing import ETHERNET, Numbers
 from towline.kernel import bpffs, predecessors
@@ -136,10 +137,22 @@ def test_swap__a_successor_takes_no_version_that_one_can_go_back_to(
         first.leave()
         with inside(namespace):
             second = serving()
+        assert second.notes == ()  # the same runs as before
         with Swapper(place) as swapper:
             assert swapper.running_version == 3
             assert swapper.rollback().version == 2
-        second.close()
+        second.leave()
+        with inside(namespace):
+            third = serving()
+        assert third.notes[0].startswith("fixed.bpf.c runs instead of every.bpf.c, which was left here")
+        with Swapper(place) as swapper:
+            assert swapper.running_version == 4
+            assert swapper.rollback().version == 2
+        third.leave()
+        with inside(namespace), pytest.raises(UnsupportedError, match="--xdp-mode was native and is generic"):
+            XdpReceiver(link, (ETHERNET,), Numbers(), 0, Settings(window=64, xdp_mode="generic"), pins)
+        with inside(namespace):
+            serving().close()
         pins.release()
 
 
