@@ -8,7 +8,7 @@
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
 READY := .venv/ready
-C_SOURCES = $(wildcard src/towline/*/*.c src/towline/*/*.h src/towline/*/*/*.c tests/*/*.c benchmarks/*.c benchmarks/*.h)
+C_SOURCES = $(wildcard src/towline/*/*.c src/towline/*/*.h src/towline/*/*/*.c tests/*/*.c benchmarks/*.c benchmarks/*/*.c benchmarks/*/*.h)
 
 # Namespaces and BPF programs need root; what runs as root leaves no files of root's in the tree.
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
@@ -17,10 +17,10 @@ AS_ROOT = $(SUDO) env PYTHONDONTWRITEBYTECODE=1 CI=$(CI) $(PASSED_ON)
 PYTEST = $(PYTHON) -m pytest -p no:cacheprovider
 
 define COMPILE
-from towline.bpf import FOLDER, INCLUDE, POLICIES
+from towline.bpf import FOLDER, INCLUDE, policy_names, policy_source
 from towline.kernel.clang import compile_program
-for source in sorted(POLICIES.glob("*.bpf.c")):
-    print(compile_program(source, flags=(INCLUDE,)))
+for name in policy_names():
+    print(compile_program(policy_source(name), flags=(INCLUDE,)))
 print(compile_program(FOLDER / "sender.bpf.c"))
 endef
 export COMPILE

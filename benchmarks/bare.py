@@ -14,20 +14,21 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
-from pyroute2 import netns
 
 import towline
 from towline.errors import TowlineError
+from towline.kernel.attach import Link, attach
+from towline.kernel.clang import compile_program
 from towline.kernel.link import interface
 from towline.kernel.live import LiveFrames
 from towline.kernel.memory import Ring
-from towline.kernel.program import Link, Object, attach, compile_program
+from towline.kernel.netns import inside
+from towline.kernel.program import Object
 from towline.lab import machine
 from towline.lab.environments import veth
 from towline.lab.yardsticks import ends
@@ -130,10 +131,10 @@ class Loop:
 
     def _send(self, lane: int, packets: int) -> None:
         pin(lane)  # the queue is chosen by the sending CPU
-        netns.setns(self._path.sender.namespace)  # of this thread alone
         frames, state = self._frames[lane], self._state[lane]
-        while (left := packets - int(state["next"])) > 0:
-            frames.run(min(left, BURST))
+        with inside(self._path.sender.namespace):
+            while (left := packets - int(state["next"])) > 0:
+                frames.run(min(left, BURST))
 
     def _consume(self, ring: Ring, sent: threading.Event) -> None:
         pin(-1)
@@ -200,18 +201,6 @@ def pin(cpu: int) -> None:
     """Have this thread on one of the CPUs that it may use."""
     cpus = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cpus[cpu % len(cpus)]})
-
-
-@contextmanager
-def inside(namespace: str) -> Iterator[None]:
-    """Have this thread in a network namespace for the length of a block."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        netns.setns(namespace)
-        yield
-    finally:
-        netns.setns(home)
-        os.close(home)
 
 
 def main() -> None:

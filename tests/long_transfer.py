@@ -19,7 +19,8 @@ from tests.conftest import ours
 from tests.end_to_end.hand import Hand, hand, receiving
 from towline.kernel import bpffs
 from towline.lab.environments import veth
-from towline.running.places import Place, Role, places
+from towline.parameter import Role
+from towline.running.places import Place, places
 
 FOR_EVER = ("--size", "100G", "--pace", "200mbit")  # more than an hour
 
@@ -35,7 +36,7 @@ class LongTransfer:
     def name(self, role: Role) -> str:
         """The interface of one side, as it is typed."""
         end = self.path.receiver if role == "receiver" else self.path.sender
-        return f"{end.namespace}/{end.interface}"
+        return end.place
 
     def place(self, role: Role) -> Place:
         """As it is now."""

@@ -16,12 +16,12 @@ HOUSE = (
     ("transfer", "running"),
     ("transmit", "delivery"),
     ("kernel", "protocol", "sockets"),
-    ("bpf", "slots", "owner"),
+    ("slots", "owner"),
     ("framing",),
-    ("wire",),
+    ("wire", "settings_text"),
     ("settings",),
     ("parameter",),
-    ("quantities",),
+    ("quantities", "bpf"),
     ("errors",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(HOUSE) for room in rooms}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Settings: legal and illegal values, sizes as people write them, flags of programs."""
+"""Settings: legal and illegal values, and what contradicts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ from towline.settings import (
     largest_block_bytes,
     option_of,
     parameters_of,
-    parse_clang_flags,
-    parse_datapath,
-    parse_setting,
 )
 
 NUMBERS = {name: p for name, p in PARAMETERS.items() if p.low is not None and not p.directions}
@@ -149,18 +146,6 @@ def test_largest_block_bytes__fits_a_quarter_of_the_window(window: int, payload_
         assert -(-(block_bytes + 24) // payload_size) <= window // 4
 
 
-def test_parse_clang_flags__by_program() -> None:
-    flags = parse_clang_flags(["sender=-O3 -mcpu=v2", "receiver='-DA=b c'"])
-    assert flags == {"clang_flags_sender": ("-O3", "-mcpu=v2"), "clang_flags_receiver": ("-DA=b c",)}
-    assert Settings(**flags).record_fields()["clang_flags_sender"] == "-O3 -mcpu=v2"  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("text", ["-O3", "driver=-O3", "sender='-O3", ""])
-def test_parse_clang_flags__refuses_the_rest(text: str) -> None:
-    with pytest.raises(SettingsError):
-        parse_clang_flags([text])
-
-
 def test_parameters_of__the_laboratory_has_all() -> None:
     assert set(parameters_of("lab")) == set(PARAMETERS)
     assert "sink" not in parameters_of("sender")
@@ -170,47 +155,3 @@ def test_parameters_of__the_laboratory_has_all() -> None:
 def test_parameters__have_unique_options() -> None:
     options = [option_of(name) for name in PARAMETERS] + [p.short for p in PARAMETERS.values() if p.short]
     assert len(options) == len(set(options))
-
-
-def test_parse_datapath__one_word_holds_for_both() -> None:
-    assert parse_datapath("socket") == {"datapath_sender": "socket", "datapath_receiver": "socket"}
-    assert parse_datapath("ebpf:socket") == {"datapath_sender": "ebpf", "datapath_receiver": "socket"}
-
-
-@pytest.mark.parametrize("text", ["", "xdp", "ebpf:", ":ebpf", "ebpf:socket:ebpf"])
-def test_parse_datapath__refuses_the_rest(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"SENDER\[:RECEIVER\]"):
-        parse_datapath(text)
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "value"),
-    [
-        ("ring_size", "64K", 65536),
-        ("ethertype", "0x1501", 0x1501),
-        ("pace", "none", None),
-        ("checksum", "on", True),
-        ("checksum", "False", False),
-        ("delivery", "ring", "ring"),
-        ("loss", "backward=5%", (0.0, 0.05)),
-        ("delay", "10ms", (10_000, 10_000)),
-        ("clang_flags_sender", "-O3 '-D A'", ("-O3", "-D A")),
-    ],
-)
-def test_parse_setting__as_people_write_it(name: str, text: str, value: object) -> None:
-    assert parse_setting(name, text) == value
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "words"),
-    [
-        ("ring_size", "5000", "a power of two from 4K"),
-        ("delivery", "pigeon", "it must be direct or ring"),
-        ("ack_every", "none", "not a whole number"),
-        ("checksum", "perhaps", "neither on nor off"),
-        ("clang_flags_sender", "'-O3", "No closing quotation"),
-    ],
-)
-def test_parse_setting__refuses_what_is_not_legal(name: str, text: str, words: str) -> None:
-    with pytest.raises(SettingsError, match=words):
-        parse_setting(name, text)

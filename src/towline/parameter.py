@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from towline.quantities import unit
 
 _COUNTED = ("packets", "bursts", "seconds", "microseconds", "nanoseconds")  # others' values show what they are
 
-Side = Literal["sender", "receiver", "lab"]
+Role = Literal["receiver", "sender"]
+ROLES: tuple[Role, ...] = get_args(Role)
+Side = Role | Literal["lab"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     none_means: str | None = None
     record: str | None = None
-    xdp_at: tuple[Literal["sender", "receiver"], ...] = ()
+    xdp_at: tuple[Role, ...] = ()
 
     def legal(self) -> str:
         """The legal values in words, for messages and help."""

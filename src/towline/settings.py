@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
+from towline.bpf import policy_names
 from towline.errors import SettingsError
-from towline.parameter import Parameter, Side
-from towline.quantities import DIRECTIONS, parse_directions, parse_duration, unit
+from towline.parameter import Parameter, Role, Side
+from towline.quantities import DIRECTIONS, parse_duration
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -31,10 +31,6 @@ BLOCK_TRAILER_BYTES = 24  # a block's number and digest
 DEFAULT_PORT = 15010
 STALL_TIMEOUT_S = 60
 BLOCKS_PER_WINDOW = 4  # a block takes at most this fraction of the window, or the window could not move on
-
-# A file there is all that a policy needs to be known everywhere.
-_POLICY_FILES = (Path(__file__).parent / "bpf" / "policies").glob("*.bpf.c")
-POLICIES = tuple(sorted(path.name.removesuffix(".bpf.c") for path in _POLICY_FILES))
 
 Delivery = Literal["direct", "ring"]
 LevelName = Literal["raw", "dst", "dst-src", "ethernet", "ipv6", "udp6", "udp4"]
@@ -271,7 +267,7 @@ class Settings:
         "fixed",
         "when acknowledgements are due: a file of src/towline/bpf/policies",
         RECEIVER,
-        choices=POLICIES,
+        choices=policy_names(),
         record="policy",
         xdp_at=("receiver",),
     )
@@ -346,8 +342,8 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        for name, parameter in PARAMETERS.items():
-            _check(name, parameter, getattr(self, name))
+        for name in PARAMETERS:
+            check(name, getattr(self, name))
         if self.payload_size is not None:
             largest_block_bytes(self.window or NEAR_WINDOW, self.payload_size)
         for name, parameter in PARAMETERS.items():
@@ -373,13 +369,13 @@ class Settings:
         """How long a transfer may stand still before this side gives up (microseconds)."""
         return (self.stall_timeout_s or max(STALL_TIMEOUT_S, self.timeout_s)) * 1_000_000
 
-    def insists_on_xdp(self, side: Literal["sender", "receiver"]) -> bool:
+    def insists_on_xdp(self, side: Role) -> bool:
         """Whether something was asked for that a side without XDP would not heed: then it may not fall back."""
         if side == "sender" and self.transmit == "live":
             return True
         return any(side in one.xdp_at and self._is_asked_for(name) for name, one in PARAMETERS.items())
 
-    def _datapath(self, side: Literal["sender", "receiver"]) -> Datapath:
+    def _datapath(self, side: Role) -> Datapath:
         return self.datapath_sender if side == "sender" else self.datapath_receiver
 
     def _is_asked_for(self, name: str) -> bool:
@@ -425,32 +421,6 @@ def default_of(name: str) -> Any:
     return _DEFAULTS[name]
 
 
-def parse_setting(name: str, text: str) -> Any:
-    """A setting's value from how people write it: `64K`, `10ms`, `none`, `on`, `forward=1%,backward=5%`, `-O3 -g`.
-
-    Raises SettingsError, also for a value that is not legal.
-    """
-    parameter = PARAMETERS[name]
-
-    def parse_one(word: str) -> Any:
-        if parameter.none_means and word.lower() == "none":
-            return None
-        return word if parameter.choices else unit(parameter.unit).parse(word)
-
-    if parameter.directions:
-        value: Any = parse_directions(text, parse_one, _DEFAULTS[name])
-    elif parameter.choices or parameter.low is not None:
-        value = parse_one(text)
-    elif _TYPES[name] is bool:
-        value = _SWITCH.get(text.lower())
-        if value is None:
-            raise SettingsError(f"{text!r} is neither on nor off")
-    else:
-        value = split_flags(text)
-    _check(name, parameter, value)
-    return value
-
-
 def largest_block_bytes(window: int, payload_size: int) -> int:
     """Bytes of a block, without its trailer, that a quarter of the window holds.
 
@@ -465,45 +435,17 @@ def largest_block_bytes(window: int, payload_size: int) -> int:
     return room_bytes
 
 
-def parse_clang_flags(assignments: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Settings from texts such as `sender=-O3 -mcpu=v2`: {"clang_flags_sender": ("-O3", "-mcpu=v2")}."""
-    found: dict[str, tuple[str, ...]] = {}
-    programs = [name.removeprefix("clang_flags_") for name in PARAMETERS if name.startswith("clang_flags_")]
-    for text in assignments:
-        program, equals, flags = text.partition("=")
-        if not equals or program not in programs:
-            raise SettingsError(f"{text!r}: write PROGRAM=FLAGS, with a program of {' or '.join(programs)}")
-        found[f"clang_flags_{program}"] = split_flags(flags)
-    return found
-
-
-def split_flags(text: str) -> tuple[str, ...]:
-    """Flags of a program as the shell would split them. Raises SettingsError."""
-    try:
-        return tuple(shlex.split(text))
-    except ValueError as error:
-        raise SettingsError(f"{text!r}: {error}") from error
-
-
 def parse_swap(text: str) -> tuple[int, str]:
     """(microseconds, policy) of a text such as `500ms=every`."""
     when, equals, policy = text.partition("=")
-    if not equals or policy not in POLICIES:
-        raise SettingsError(f"--swap {text!r}: write TIME=POLICY, with a policy of {' or '.join(POLICIES)}")
+    if not equals or policy not in policy_names():
+        raise SettingsError(f"--swap {text!r}: write TIME=POLICY, with a policy of {' or '.join(policy_names())}")
     return parse_duration(when), policy
 
 
-def parse_datapath(text: str) -> dict[str, str]:
-    """Settings from SENDER[:RECEIVER], where one word holds for both."""
-    sender, colon, receiver = text.partition(":")
-    found = {"datapath_sender": sender, "datapath_receiver": receiver if colon else sender}
-    for value in found.values():
-        if value not in get_args(Datapath):
-            raise SettingsError(f"{text!r}: write SENDER[:RECEIVER], each {' or '.join(get_args(Datapath))}")
-    return found
-
-
-def _check(name: str, parameter: Parameter, value: object) -> None:
+def check(name: str, value: object) -> None:
+    """Raises SettingsError where a setting may not have that value."""
+    parameter = PARAMETERS[name]
     if value is None and parameter.none_means and not parameter.directions:
         return
     if parameter.choices:
@@ -523,4 +465,3 @@ def _check(name: str, parameter: Parameter, value: object) -> None:
 
 _TYPES = get_type_hints(Settings)
 _DEFAULTS: Mapping[str, Any] = {f.name: f.default for f in dataclasses.fields(Settings)}
-_SWITCH = {"on": True, "true": True, "off": False, "false": False}

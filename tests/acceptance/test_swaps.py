@@ -13,7 +13,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import steady, swaps
+from benchmarks.swaps import __main__ as swaps
+from benchmarks.swaps import steady
+from towline.parameter import Role
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("namespaces")]
 
@@ -23,7 +25,7 @@ BUSY = 4
 
 
 @pytest.mark.parametrize("side", swaps.PROGRAMS)
-def test_swaps__ten_thousand_in_one_transfer(side: swaps.Side, capsys: pytest.CaptureFixture[str]) -> None:
+def test_swaps__ten_thousand_in_one_transfer(side: Role, capsys: pytest.CaptureFixture[str]) -> None:
     found = swaps.measure(side)
     with capsys.disabled():
         print("\n" + swaps.table([found]), end="  ")

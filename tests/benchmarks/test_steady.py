@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import steady
+from benchmarks.swaps import steady
 from towline.errors import RunError
 from towline.kernel import bpffs
 from towline.kernel.live import LiveFrames

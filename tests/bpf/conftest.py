@@ -18,11 +18,11 @@ from pyroute2 import IPRoute, netns
 
 from tests.bpf.programs import PAYLOAD_MOST, ReceiverProgram, SenderProgram
 from tests.levels import SHARED
-from tests.namespaces import inside
-from towline.bpf import FOLDER
+from towline.bpf import FOLDER, policy_source
 from towline.delivery import xdp
 from towline.framing import LEVELS, UDP6
 from towline.kernel.link import Interface, interface
+from towline.kernel.netns import inside
 from towline.lab import leftovers
 
 Mutate = Callable[..., ReceiverProgram]
@@ -133,7 +133,7 @@ def mutant(programs: Programs, namespace: str, tmp_path: Path, monkeypatch: pyte
         (folder / name).write_text(text)
         with inside(namespace), monkeypatch.context() as patch:
             patch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-            patch.setattr(xdp, "SOURCES", folder / xdp.SOURCES.relative_to(FOLDER))
+            patch.setattr(xdp, "policy_source", lambda policy: folder / policy_source(policy).relative_to(FOLDER))
             patch.setattr(xdp, "INCLUDE", f"-I{folder}")
             made.append(ReceiverProgram(programs.pair()[0]))
         return made[-1]

@@ -17,9 +17,9 @@ from tests.bpf.receiver_pair import ReceiverPair
 from tests.bpf.sender_pair import SenderPair
 from tests.frames_seen import assert_seen, chatter
 from tests.levels import SENDER_TO_RECEIVER, SHARED, answer_ends, framed, template
-from tests.namespaces import inside
 from tests.twins import data_packet
 from towline.framing import DST, ETHERNET, IPV6, LEVELS, UDP6, Level, Numbers
+from towline.kernel.netns import inside
 from towline.wire import DATA_LEAST_BYTES, HEADER_BYTES, Flag, Kind, decode_untrusted
 
 FLUSH, CHECKSUM, AGAIN = Flag.FLUSH, Flag.CHECKSUM, Flag.AGAIN

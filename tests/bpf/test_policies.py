@@ -10,16 +10,15 @@ import pytest
 
 from tests.bpf.conftest import Programs
 from tests.bpf.programs import DROP, TO_RECEIVER, TX, ReceiverProgram
-from tests.namespaces import inside
 from tests.twins import data_packet
-from towline.bpf import POLICIES
-from towline.settings import POLICIES as KNOWN
+from towline.bpf import policy_names
+from towline.kernel.netns import inside
 from towline.wire import Flag
 
 LONG_S = 0.002
 
 
-@pytest.fixture(scope="module", params=KNOWN)
+@pytest.fixture(scope="module", params=policy_names())
 def policy(request: pytest.FixtureRequest, programs: Programs, namespace: str) -> Iterator[tuple[str, ReceiverProgram]]:
     link, _ = programs.pair()
     with inside(namespace):
@@ -30,11 +29,6 @@ def policy(request: pytest.FixtureRequest, programs: Programs, namespace: str) -
 
 def verdicts(program: ReceiverProgram, session: int, indices: range, flags: Flag = Flag.NONE) -> list[int]:
     return [program.run(TO_RECEIVER + data_packet(session, index, bytes(100), flags))[0] for index in indices]
-
-
-def test_policies__are_the_files() -> None:
-    assert set(KNOWN) == {path.name.removesuffix(".bpf.c") for path in POLICIES.glob("*.bpf.c")}
-    assert {"fixed", "every", "timed", "adaptive"} <= set(KNOWN)
 
 
 def test_policy__when_time_passes_between_packets(policy: tuple[str, ReceiverProgram]) -> None:

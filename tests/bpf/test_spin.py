@@ -11,10 +11,10 @@ import pytest
 from tests.bpf.conftest import Programs
 from tests.bpf.programs import ReceiverProgram
 from tests.levels import SENDER_TO_RECEIVER, framed
-from tests.namespaces import inside
 from tests.twins import data_packet
 from towline.kernel.figures import figures
 from towline.kernel.live import run_packet
+from towline.kernel.netns import inside
 
 SPIN_NS = 20_000
 REPEATS, ROUNDS = 200, 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 
 from tests.long_transfer import LongTransfer, long_transfer
 from towline.cli import main as program
+
+COMES_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +64,14 @@ def typed(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     yield Typed(capfd)
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+def moves(typed: Typed, place: str) -> bool:
+    """Whether packets arrive within COMES_S."""
+    deadline, first = time.monotonic() + COMES_S, None
+    while time.monotonic() < deadline:
+        [session] = typed.json("kernel", "show", place)["sessions"]
+        first = session["packets"] if first is None else first
+        if session["packets"] > first:
+            return True
+    return False

@@ -5,119 +5,32 @@ from __future__ import annotations
 
 import json
 import os
-import queue
-import re
-import shutil
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Typed
+from tests.cli.conftest import Typed, moves
 from tests.long_transfer import LongTransfer
 from tests.own_pins import keep, own_folder
-from towline.bpf import POLICIES
+from towline.bpf import policy_source
 from towline.cli import kernel as kernel_module
+from towline.cli.swapping import place_typed
 from towline.delivery.pins import Pins
 from towline.errors import SettingsError
-from towline.kernel.identity import Identity
 from towline.kernel.memory import Map
 from towline.kernel.objects import open_program
+from towline.parameter import ROLES, Role
 from towline.running import places as places_module
-from towline.running.places import ROLES, Place, Role
-from towline.running.swap import Swapper
+from towline.running.places import Place
 
-EVERY, TIMED = str(POLICIES / "every.bpf.c"), str(POLICIES / "timed.bpf.c")
-COMES_S = 30.0
-# As `towline`, but for a shorter look at the rate before and after.
-WATCH = """
-import sys
-from towline.cli import kernel
-from towline.cli.main import main
-kernel.LISTEN_S = 0.2
-sys.exit(main())
-"""
-
-
-class Watching:
-    """`towline kernel watch` in a process of its own: its lines as they come."""
-
-    def __init__(self, *arguments: str) -> None:
-        command = [sys.executable, "-c", WATCH, "kernel", "watch", *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
-
-    def line(self) -> str:
-        """The next one."""
-        return self._lines.get(timeout=COMES_S)
-
-    def interrupt(self) -> tuple[int, str]:
-        """Ctrl-C: its exit code, and what it said."""
-        self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(COMES_S)
-        assert self.process.stderr is not None
-        return code, self.process.stderr.read()
-
-    def end(self) -> None:
-        """Make sure that it is gone."""
-        self.process.kill()
-        self.process.wait()
-        self._thread.join()
-        for pipe in (self.process.stdout, self.process.stderr):
-            assert pipe is not None
-            pipe.close()
-
-    def _listen(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.put(line)
-
-
-@contextmanager
-def watching(*arguments: str) -> Iterator[Watching]:
-    """Gone when the block is left."""
-    started = Watching(*arguments)
-    try:
-        yield started
-    finally:
-        started.end()
-
-
-def save(file: Path, text: str) -> None:
-    """As editors do: it is the old one or the new one, never half of it."""
-    (file.parent / "saved").write_text(text)
-    (file.parent / "saved").replace(file)
-
-
-def moves(typed: Typed, place: str) -> bool:
-    """Whether packets arrive within COMES_S."""
-    deadline, first = time.monotonic() + COMES_S, None
-    while time.monotonic() < deadline:
-        [session] = typed.json("kernel", "show", place)["sessions"]
-        first = session["packets"] if first is None else first
-        if session["packets"] > first:
-            return True
-    return False
+EVERY, TIMED = (str(policy_source(name)) for name in ("every", "timed"))
 
 
 @pytest.fixture
 def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others on this machine may have a transfer running."""
     monkeypatch.setattr(places_module, "xdp_links", list)
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """A policy that one may edit."""
-    return Path(shutil.copy(EVERY, tmp_path / "mine.bpf.c"))
 
 
 # ---- list and show
@@ -192,9 +105,9 @@ def test_show__is_readable(running: LongTransfer, typed: Typed) -> None:
 def test_show__by_the_number_of_a_session(running: LongTransfer, typed: Typed) -> None:
     number = typed.json("kernel", "show", running.name("sender"))["sessions"][0]["number"]
     for role in ROLES:
-        assert kernel_module._place(f"{number:x}", role).name == running.name(role)
+        assert place_typed(f"{number:x}", role).name == running.name(role)
     with pytest.raises(SettingsError, match=f"session {number:x} is seen at") as caught:  # both ends are here
-        kernel_module._place(f"{number:x}")
+        place_typed(f"{number:x}")
     assert all(f"{running.name(role)} ({role})" in str(caught.value) for role in ROLES)
 
 
@@ -290,12 +203,8 @@ def test_kernel__a_file_that_is_not_there(running: LongTransfer, typed: Typed, t
 
 
 @pytest.mark.parametrize("command", ["swap", "watch"])
-def test_kernel__flags_that_no_shell_would_take(
-    running: LongTransfer, typed: Typed, source: Path, command: str
-) -> None:
-    said = typed.refused(
-        "kernel", command, running.name("receiver"), "receiver", str(source), "--clang-flags", '"', code=2
-    )
+def test_kernel__flags_that_no_shell_would_take(running: LongTransfer, typed: Typed, command: str) -> None:
+    said = typed.refused("kernel", command, running.name("receiver"), "receiver", EVERY, "--clang-flags", '"', code=2)
     assert "No closing quotation" in said
 
 
@@ -308,142 +217,6 @@ def test_swap__a_file_with_the_other_sides_program(running: LongTransfer, typed:
     said = typed.refused("kernel", "swap", running.name("sender"), "sender", EVERY, code=3)
     assert "every.bpf.c has no program 'sender', which is to be replaced; it has receiver" in said
     assert running.place("sender").program == before
-
-
-# ---- watch
-
-
-def test_watch__swaps_what_is_saved_and_only_what_compiles(running: LongTransfer, typed: Typed, source: Path) -> None:
-    place, good = running.name("receiver"), source.read_text()
-    with watching(place, "receiver", str(source), "--json") as watch:
-        first = json.loads(watch.line())  # what stands in the file when one begins
-        save(source, good + "/* saved */\n")
-        second = json.loads(watch.line())
-        assert (second["before"], second["version"]) == (first["version"], first["version"] + 1)
-        assert running.place("receiver").program == second["program"] != first["program"]
-
-        save(source, good + "static int unfinished(void) {\n")
-        refused = json.loads(watch.line())
-        assert set(refused) == {"error"}
-        assert refused["error"].startswith("clang refused a program: ")
-        assert str(source) in refused["error"]
-        assert running.place("receiver").program == second["program"]
-        assert moves(typed, place)
-
-        save(source, good)
-        third = json.loads(watch.line())
-        assert (third["before"], third["version"]) == (second["version"], second["version"] + 1)
-        assert running.place("receiver").program == third["program"]
-        for swapped in (first, second, third):
-            assert swapped["effect_s"] is not None
-            assert swapped["gbps_before"] > 0
-            assert swapped["gbps_after"] > 0
-        assert watch.interrupt() == (130, "")
-    assert running.place("receiver").program == third["program"]  # what is in place stays
-    assert moves(typed, place)
-
-
-def test_watch__in_words(running: LongTransfer, typed: Typed, source: Path) -> None:
-    place, good = running.name("receiver"), source.read_text()
-    with watching(place, "receiver", str(source)) as watch:
-        assert watch.line() == f"watching {source}: save it, and it runs on {place}; Ctrl-C ends this\n"
-        told = [watch.line() for _ in range(3)]
-        assert re.search(r"  \d+\.\d\d Gbit/s before, \d+\.\d\d after\n", told[2])
-        shown = typed.json("kernel", "show", place)
-        assert told[0].startswith(f"{place}: version {shown['version']} (program {shown['program']}) instead of")
-        assert "put in place in" in told[1]
-        save(source, good + "static int unfinished(void) {\n")
-        assert watch.line().startswith("nothing was changed: clang refused a program: ")
-        assert watch.interrupt() == (130, "")
-    assert running.place("receiver").program == shown["program"]
-
-
-class Turns:
-    """The module time as `watch` uses it: does one thing for each turn of its loop, then presses Ctrl-C."""
-
-    def __init__(self, *turns: Callable[[], object]) -> None:
-        self._turns = list(turns)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        assert seconds == kernel_module.WATCH_S
-        if not self._turns:
-            raise KeyboardInterrupt
-        self._turns.pop(0)()
-
-
-def test_watch__does_nothing_until_the_file_is_saved(
-    running: LongTransfer, typed: Typed, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def nothing() -> None:
-        pass
-
-    monkeypatch.setattr(kernel_module, "LISTEN_S", 0.0)  # the rates are told at the next look
-    good, watch = source.read_text(), ("kernel", "watch", running.name("receiver"), "receiver", str(source), "--json")
-    monkeypatch.setattr(kernel_module, "time", Turns(nothing, source.unlink, nothing, nothing))
-    [first] = map(json.loads, typed(*watch, code=130).splitlines())  # not again, and not because it has gone
-    save(source, good)
-    monkeypatch.setattr(kernel_module, "time", Turns(source.unlink, nothing, lambda: save(source, good), nothing))
-    told = [json.loads(line)["before"] for line in typed(*watch, code=130).splitlines()]
-    assert told[0] == first["version"]
-    assert len(told) == 2
-
-
-def test_watch__swaps_at_once_and_tells_later_what_that_did(
-    running: LongTransfer, typed: Typed, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place, good, versions = running.name("receiver"), source.read_text(), []
-
-    def look() -> None:
-        with running.place("receiver").attached() as link, link.program() as program:
-            versions.append(Identity.of(program).version)
-
-    def save_again() -> None:
-        look()
-        save(source, good + f"/* {len(versions)} */\n")
-
-    monkeypatch.setattr(kernel_module, "LISTEN_S", 0.0)
-    turns = Turns(lambda: monkeypatch.setattr(kernel_module, "LISTEN_S", 3600.0), save_again, save_again, look)
-    monkeypatch.setattr(kernel_module, "time", turns)
-    told = [
-        json.loads(line)
-        for line in typed("kernel", "watch", place, "receiver", str(source), "--json", code=130).splitlines()
-    ]
-    first = versions[0]
-    assert versions == [
-        first,
-        first + 1,
-        first + 2,
-    ]  # each is there at the next look, and nobody has listened meanwhile
-    assert [one["version"] for one in told] == [first, first + 1]  # of the last nothing can be told yet
-    assert told[1]["gbps_before"] is None or told[1]["gbps_before"] > 0
-
-
-def test_watch__tells_when_something_else_is_put_in_place(
-    running: LongTransfer, typed: Typed, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = running.name("receiver")
-
-    def taken_back() -> None:
-        with Swapper(running.place("receiver")) as swapper:
-            swapper.rollback()
-
-    def nothing() -> None:
-        pass
-
-    monkeypatch.setattr(kernel_module, "LISTEN_S", 0.0)
-    for how in ((), ("--json",)):
-        monkeypatch.setattr(kernel_module, "time", Turns(taken_back, nothing))
-        told = typed("kernel", "watch", place, "receiver", str(source), *how, code=130).splitlines()
-        now = typed.json("kernel", "show", place)["version"]
-        if how:
-            [said] = map(json.loads, told)
-            assert said == {"version": now, "instead_of": said["instead_of"]}
-            assert said["instead_of"] != now
-        else:
-            assert told[-1].startswith(f"version {now} runs instead of version ")
 
 
 # ---- clean

@@ -16,10 +16,10 @@ import pytest
 
 from tests.cli.conftest import Typed
 from tests.long_transfer import LongTransfer
-from towline.bpf import POLICIES
+from towline.bpf import policy_source
 from towline.cli.curve import LEVELS, SWAP
+from towline.parameter import ROLES, Role
 from towline.running import places as places_module
-from towline.running.places import ROLES, Role
 from towline.running.swap import Swapper
 
 COMES_S = 30.0
@@ -70,7 +70,7 @@ def watched(running: LongTransfer) -> Iterator[Top]:
 def swapped(running: LongTransfer, policy: str) -> int:
     """The version that the receiver's program has from now on."""
     with Swapper(running.place("receiver")) as swapper:
-        return swapper.swap(POLICIES / f"{policy}.bpf.c").version
+        return swapper.swap(policy_source(policy)).version
 
 
 class Looks:

@@ -16,10 +16,11 @@ from typing import Any
 
 from pyroute2 import netns
 
-from tests.namespaces import inside
+from towline.kernel.attach import attach
 from towline.kernel.clang import compile_program
 from towline.kernel.link import interface
-from towline.kernel.program import Object, attach
+from towline.kernel.netns import inside
+from towline.kernel.program import Object
 from towline.lab import leftovers
 from towline.lab.environments.veth import INTERFACE, RECEIVER_MAC, SENDER_MAC, End
 

@@ -20,11 +20,12 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.hand import hand, receiving
-from tests.namespaces import inside
 from towline.errors import PeerError, UnsupportedError
+from towline.kernel.attach import attach
 from towline.kernel.clang import compile_program
 from towline.kernel.link import interface
-from towline.kernel.program import Object, attach
+from towline.kernel.netns import inside
+from towline.kernel.program import Object
 from towline.lab import verify
 from towline.lab.environments import veth
 from towline.lab.environments.veth import End

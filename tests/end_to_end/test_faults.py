@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.hand import Hand, hand, receiving
-from tests.namespaces import inside
 from towline.errors import FileError, NoReceiverError, PeerError, PermissionsError
 from towline.kernel.link import interface, xdp_holder
+from towline.kernel.netns import inside
 from towline.lab import verify
 from towline.lab.environments import veth
 

@@ -36,7 +36,7 @@ IMPATIENT = ("--stall-timeout", "1")
 SLOW_DISK = """
 import sys, time
 from towline.cli.main import main
-from towline.transfer import recheck
+from towline.transfer.persist import recheck
 digest = recheck.block_digest
 recheck.block_digest = lambda number, views: time.sleep(0.3) or digest(number, views)
 sys.exit(main())

@@ -21,13 +21,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
 from tests.end_to_end.hand import Hand, hand, receiving
-from towline.bpf import FOLDER, POLICIES
+from towline.bpf import FOLDER, POLICIES, policy_names, policy_source
 from towline.lab.environments import veth
+from towline.parameter import Role
 from towline.running.places import place_called
 from towline.running.swap import Swapper
 
@@ -36,7 +37,6 @@ pytestmark = pytest.mark.usefixtures("namespaces")
 PATIENT = ("--timeout", "60")  # a sender that was stopped is not dead
 SLOWLY = ("--size", "48M", "--pace", "300mbit", *PATIENT)  # more than a second
 ROLLED_BACK_IN_S = 10.0
-Role = Literal["receiver", "sender"]
 
 
 def kernel(*arguments: str, code: int = 0) -> tuple[Any, str]:
@@ -73,13 +73,8 @@ def standing_still(*senders: Hand) -> Iterator[None]:
 @contextmanager
 def swapping(end: veth.End, role: Role) -> Iterator[Swapper]:
     """Of one end's program."""
-    with Swapper(place_called(place(end), role)) as swapper:
+    with Swapper(place_called(end.place, role)) as swapper:
         yield swapper
-
-
-def place(end: veth.End) -> str:
-    """As `towline kernel` is told."""
-    return f"{end.namespace}/{end.interface}"
 
 
 def altered(folder: Path, old: str, new: str, header: str = "receiver.h") -> Path:
@@ -104,7 +99,7 @@ def test_swap__every_policy_takes_its_turn(path: veth.Path) -> None:
         with standing_still(sender):
             receivers = stack.enter_context(swapping(path.receiver, "receiver"))
             senders = stack.enter_context(swapping(path.sender, "sender"))
-            policies = [receivers.load(source) for source in sorted(POLICIES.glob("*.bpf.c"))]
+            policies = [receivers.load(source) for source in map(policy_source, policy_names())]
             faster = senders.load(FOLDER / "sender.bpf.c", flags=["-O1"])
         versions = [1]
         for policy in policies:
@@ -150,9 +145,9 @@ def test_swap__what_does_not_fit_changes_nothing(
     program = str(altered(tmp_path, old, new, header))
     with under_way(path) as (receiver, sender):
         with standing_still(sender):
-            _, said = kernel("swap", place(path.receiver), "receiver", program, code=3)
+            _, said = kernel("swap", path.receiver.place, "receiver", program, code=3)
             assert reason in said
-            assert kernel("show", place(path.receiver))[0]["version"] == 1
+            assert kernel("show", path.receiver.place)[0]["version"] == 1
         assert well(receiver, sender)["retransmissions"] == 0
 
 
@@ -247,7 +242,7 @@ def test_swap__good_programs_stay_where_blocks_and_acknowledgements_take_longer_
         sender.until(lambda event: event["event"] == "started")
         with swapping(path.receiver, "receiver") as receivers, swapping(path.sender, "sender") as senders:
             with standing_still(sender):
-                policy = receivers.load(POLICIES / "fixed.bpf.c", flags=["-O1"])
+                policy = receivers.load(policy_source("fixed"), flags=["-O1"])
                 other = senders.load(FOLDER / "sender.bpf.c", flags=["-O1"])
             receivers.put(policy)
             senders.put(other)
@@ -265,7 +260,7 @@ def test_swap__two_sessions_on_one_interface() -> None:
         receiving(path.receiver, "--sink", "memory", "--keep", *PATIENT) as receiver,
         swapping(path.receiver, "receiver") as swapper,
     ):
-        policy = swapper.load(POLICIES / "every.bpf.c")
+        policy = swapper.load(policy_source("every"))
         arguments = ("send", *SLOWLY, path.target)
         with hand(path.sender, *arguments) as first, ExitStack() as stack:
             first.under_way()

@@ -12,6 +12,7 @@ import pytest
 from pyroute2 import IPRoute, netns
 
 from towline.kernel.clang import compile_program
+from towline.kernel.netns import inside
 
 PREAMBLE = """
 #include <linux/bpf.h>
@@ -20,6 +21,7 @@ typedef __u8 u8; typedef __u16 u16; typedef __u32 u32; typedef __u64 u64;
 typedef __s16 s16; typedef __s32 s32;
 char _license[] SEC("license") = "GPL";
 """
+_NOBODY = 65534
 _number = count()
 
 
@@ -28,6 +30,16 @@ def root(request: pytest.FixtureRequest) -> None:
     """All but compiling needs the kernel's leave."""
     if os.geteuid() != 0 and request.node.path.name != "test_clang.py":
         pytest.skip("needs root (CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON; CAP_SYS_ADMIN for namespaces)")
+
+
+@pytest.fixture
+def powerless() -> Iterator[None]:
+    """This process without its capabilities."""
+    os.seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 @pytest.fixture
@@ -50,17 +62,14 @@ def pair() -> Iterator[tuple[int, int]]:
     tltest<pid>:  va 02:00:00:00:00:0a --(veth)-- vb 02:00:00:00:00:0b
     """
     name = f"tltest{os.getpid()}-{next(_number)}"
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     netns.create(name)
     try:
-        netns.setns(name)
-        with IPRoute() as route:
-            route.link("add", ifname="va", kind="veth", peer={"ifname": "vb"})
-            found = [route.link_lookup(ifname=end)[0] for end in ("va", "vb")]
-            for index, last in zip(found, ("0a", "0b"), strict=True):
-                route.link("set", index=index, address=f"02:00:00:00:00:{last}", state="up")
-        yield found[0], found[1]
+        with inside(name):
+            with IPRoute() as route:
+                route.link("add", ifname="va", kind="veth", peer={"ifname": "vb"})
+                found = [route.link_lookup(ifname=end)[0] for end in ("va", "vb")]
+                for index, last in zip(found, ("0a", "0b"), strict=True):
+                    route.link("set", index=index, address=f"02:00:00:00:00:{last}", state="up")
+            yield found[0], found[1]
     finally:
-        netns.setns(home)
-        os.close(home)
         netns.remove(name)

@@ -19,10 +19,11 @@ from tests.own_pins import own_folder
 from towline.errors import EndedError, LoadError, PermissionsError, UnsupportedError
 from towline.kernel import attach as module
 from towline.kernel import bpffs
+from towline.kernel.attach import attach
 from towline.kernel.attached import Attached
 from towline.kernel.link import name_of, xdp_holder
 from towline.kernel.objects import link_info, program_info
-from towline.kernel.program import Object, attach
+from towline.kernel.program import Object
 
 PROGRAMS = """
 SEC("xdp") int tl_pass(struct xdp_md *ctx) { return XDP_PASS; }
@@ -96,7 +97,7 @@ def test_attach__says_how_to_free_the_hook(
 
     with attach(programs.program("tl_pass"), pair[0]):
         assert refused().endswith("end that process")
-        monkeypatch.setattr("towline.kernel.link._processes_with", lambda number: [])
+        monkeypatch.setattr("towline.kernel.link.processes_with", lambda number: [])
         assert "`towline kernel clean` removes" in refused()
     with own_folder(monkeypatch) as folder:  # as `ip link` attaches: without a link
         folder.mkdir(mode=0o700)
@@ -116,7 +117,8 @@ def test_attach__ends_with_its_process(build: Callable[[str], Path], pair: tuple
     script = """
         import sys, time
         from pathlib import Path
-        from towline.kernel.program import Object, attach
+        from towline.kernel.attach import attach
+        from towline.kernel.program import Object
         programs = Object(Path(sys.argv[1]))
         programs.load()
         link = attach(programs.program("tl_pass"), int(sys.argv[2]))

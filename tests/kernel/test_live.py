@@ -12,8 +12,9 @@ import pytest
 from pyroute2 import IPRoute
 
 from towline.errors import LoadError
+from towline.kernel.attach import attach
 from towline.kernel.live import LARGEST_FRAME_BYTES, LiveFrames, run_packet, run_syscall
-from towline.kernel.program import Object, attach
+from towline.kernel.program import Object
 
 Build = Callable[[str], Path]
 TALK = """

@@ -17,7 +17,6 @@ from pyroute2 import netns as named_ones
 from towline.errors import PermissionsError
 from towline.kernel import netns
 
-NOBODY = 65534
 _number = count()
 
 
@@ -52,16 +51,6 @@ def lodger() -> Iterator[subprocess.Popen[str]]:
         assert one.stdout.readline() == "there\n"  # it has become cat, and so is in its namespace
         yield one
         one.kill()
-
-
-@pytest.fixture
-def powerless() -> Iterator[None]:
-    """This process without its capabilities."""
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_found__those_with_a_name(named: Path) -> None:
@@ -114,6 +103,11 @@ def test_inside__goes_there_and_comes_back(named: Path) -> None:
     with netns.inside(named):
         assert here() == named.stat().st_ino != home
     assert here() == home
+
+
+def test_inside__by_a_name(named: Path) -> None:
+    with netns.inside(named.name):
+        assert here() == named.stat().st_ino
 
 
 def test_inside__comes_back_from_an_error(named: Path) -> None:

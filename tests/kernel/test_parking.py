@@ -13,10 +13,11 @@ from pyroute2 import IPRoute
 
 from towline.errors import LoadError
 from towline.kernel import netns
+from towline.kernel.attach import attach
 from towline.kernel.link import xdp_holder
 from towline.kernel.objects import open_program, program_info, xdp_links
 from towline.kernel.parking import Parking
-from towline.kernel.program import Object, attach
+from towline.kernel.program import Object
 
 PROGRAMS = """
 SEC("xdp") int tl_pass(struct xdp_md *ctx) { return XDP_PASS; }

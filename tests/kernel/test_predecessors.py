@@ -13,8 +13,9 @@ import pytest
 
 from tests.own_pins import keep, own_folder
 from towline.kernel import bpffs, predecessors
+from towline.kernel.attach import attach
 from towline.kernel.objects import XdpLink, link_info, open_program, program_info
-from towline.kernel.program import Object, attach
+from towline.kernel.program import Object
 
 PROGRAMS = """
 SEC("xdp") int tl_pass(struct xdp_md *ctx) { return XDP_PASS; }

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from towline.errors import LoadError, UnsupportedError
+from towline.kernel.clang import compile_program
 from towline.kernel.live import run_packet, run_syscall
-from towline.kernel.program import Object, compile_program
+from towline.kernel.program import Object
 
 Build = Callable[[str], Path]
 CONSTANTS = """

@@ -11,12 +11,13 @@ import pytest
 
 from tests.bpf.programs import ReceiverProgram, SenderProgram
 from tests.kernel.conftest import PREAMBLE
-from towline.bpf import FOLDER, INCLUDE, POLICIES
+from towline.bpf import FOLDER, INCLUDE, policy_names, policy_source
 from towline.errors import LayoutError
 from towline.kernel.attached import Program
+from towline.kernel.clang import compile_program
 from towline.kernel.identity import PROGRAM_VERSION
 from towline.kernel.link import interface
-from towline.kernel.program import Object, compile_program
+from towline.kernel.program import Object
 from towline.kernel.successor import GIVEN, MAPS, STRUCTS, prepare
 
 CONSTANTS = "const volatile u32 state_version = 3; const volatile u32 program_version = 1;"
@@ -120,7 +121,7 @@ def test_prepare__a_map_of_ones_own_is_nobody_elses_business(prepared: Prepare) 
 
 def test_maps__are_those_that_ours_have() -> None:
     found = set()
-    for source in (*POLICIES.glob("*.bpf.c"), FOLDER / "sender.bpf.c"):
+    for source in (*map(policy_source, policy_names()), FOLDER / "sender.bpf.c"):
         with Object(compile_program(source, flags=(INCLUDE,))) as one:
             found |= {name for name in one.map_names() if not name.startswith(".")}
     assert found == MAPS

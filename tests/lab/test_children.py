@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from towline.lab.children import Child, Message, children
+from towline.lab.children import Child, children
 from towline.transfer import events
+from towline.transfer.events import AnyEvent
 
 READY = '{"event":"ready","interface":"tl0","targets":["a%IF"],"levels":[],"mode":"native"}'
 FAILED = '{"event":"failed","name":"n","reason":"r"}'
@@ -41,9 +42,9 @@ def soon(condition: object) -> bool:
 
 
 def test_children__events_come_whole_however_they_are_cut() -> None:
-    heard: list[tuple[str, Message]] = []
+    heard: list[tuple[str, AnyEvent]] = []
 
-    def note(child: Child, event: Message) -> None:
+    def note(child: Child, event: AnyEvent) -> None:
         heard.append((child.side, event))
 
     with children() as family:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from tests.namespaces import inside
+from towline.kernel.netns import inside
 from towline.lab.emulator.control import Emulator
 from towline.lab.emulator.impairments import Impairments
 from towline.lab.environments import veth

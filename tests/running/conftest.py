@@ -16,7 +16,7 @@ from pyroute2 import netns
 
 from tests.bpf.conftest import new_pair
 from tests.bpf.programs import ReceiverProgram, SenderProgram
-from tests.namespaces import inside
+from towline.kernel.netns import inside
 from towline.lab import leftovers
 
 

@@ -12,16 +12,18 @@ import pytest
 
 from tests.bpf.conftest import new_pair
 from tests.bpf.programs import ReceiverProgram
-from tests.namespaces import inside
 from tests.running.conftest import Both, both_programs
-from towline.bpf import POLICIES
+from towline.bpf import policy_source
 from towline.errors import EndedError, SettingsError
-from towline.kernel import netns
+from towline.kernel.attach import attach
+from towline.kernel.clang import compile_program
 from towline.kernel.link import interface
+from towline.kernel.netns import inside
 from towline.kernel.objects import link_info, program_info
-from towline.kernel.program import Object, attach, compile_program
+from towline.kernel.program import Object
+from towline.parameter import Role
 from towline.running import places as module
-from towline.running.places import Place, Role, place_called, places
+from towline.running.places import Place, place_called, places
 from towline.running.swap import Swapper
 
 STRANGER = """
@@ -92,7 +94,7 @@ def test_places__in_a_namespace_without_a_name() -> None:
         lodger.stdin.write(b"there\n")
         lodger.stdin.flush()
         assert lodger.stdout.readline() == b"there\n"
-        with netns.inside(Path(f"/proc/{lodger.pid}/ns/net")):
+        with inside(Path(f"/proc/{lodger.pid}/ns/net")):
             program = ReceiverProgram(new_pair(0)[0])
         try:
             name = f"pid:{lodger.pid}"
@@ -186,4 +188,4 @@ def test_is_there__until_the_program_has_ended_whoever_looks_on() -> None:
             both.receiver.close()
             assert not receiving.is_there()
             with pytest.raises(EndedError):
-                swapper.put(swapper.load(POLICIES / "every.bpf.c"))
+                swapper.put(swapper.load(policy_source("every")))

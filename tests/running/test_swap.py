@@ -12,11 +12,10 @@ import pytest
 
 from tests.bpf.conftest import new_pair
 from tests.levels import SENDER_TO_RECEIVER, framed
-from tests.namespaces import inside
 from tests.own_pins import own_folder
 from tests.running.conftest import Both, both_programs
 from tests.twins import data_packet
-from towline.bpf import FOLDER, POLICIES
+from towline.bpf import FOLDER, policy_source
 from towline.delivery.pins import Pins
 from towline.delivery.xdp import XdpReceiver
 from towline.errors import (
@@ -35,13 +34,14 @@ from towline.kernel.attached import Attached, Program
 from towline.kernel.identity import Identity
 from towline.kernel.live import run_packet
 from towline.kernel.loaded import loaded_programs
+from towline.kernel.netns import inside
 from towline.kernel.objects import xdp_links
 from towline.kernel.parking import FIRST_INDEX
 from towline.running.places import Place, places
 from towline.running.swap import Swapper
 from towline.settings import Settings
 
-FIXED, EVERY, TIMED = (POLICIES / f"{name}.bpf.c" for name in ("fixed", "every", "timed"))
+FIXED, EVERY, TIMED = map(policy_source, ("fixed", "every", "timed"))
 ENDED_S = 5.0
 SAVES = 8
 FITTING = """

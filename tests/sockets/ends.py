@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.namespaces import inside
 from towline.framing import Level, Numbers
+from towline.kernel.netns import inside
 from towline.lab.environments.veth import End
 from towline.sockets.inet import RawPort, UdpPort
 from towline.sockets.packet import PacketPort

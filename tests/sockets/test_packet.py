@@ -9,10 +9,10 @@ import subprocess
 import numpy as np
 import pytest
 
-from tests.namespaces import inside
 from tests.sockets.ends import FAR_PORT, Cable, both, collect, fill, opened, packet, wait
 from towline.errors import FileError, PermissionsError, SettingsError
 from towline.framing import DST, ETHERNET, IPV6, LEVELS, RAW, UDP4, UDP6, Level, Numbers
+from towline.kernel.netns import inside
 from towline.sockets.packet import PacketPort
 from towline.sockets.ring import RING_BYTES
 

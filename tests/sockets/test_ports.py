@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from pyroute2 import NetNS
 
-from tests.namespaces import inside
 from tests.sockets.ends import FAR_PORT, NEAR_PORT, Cable, both, collect, fill, opened, packet, wait
 from towline.errors import FileError
 from towline.framing import DST, ETHERNET, IPV6, LEVELS, RAW, UDP4, UDP6, Level
+from towline.kernel.netns import inside
 from towline.sockets.port import Peer
 from towline.wire import HEADER_BYTES
 

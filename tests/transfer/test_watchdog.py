@@ -13,12 +13,13 @@ import pytest
 from pyroute2 import netns
 
 from tests.bpf.conftest import new_pair
-from tests.namespaces import inside
 from towline.errors import PermissionsError
 from towline.kernel.attach import Link, attach
+from towline.kernel.clang import compile_program
 from towline.kernel.identity import Identity
+from towline.kernel.netns import inside
 from towline.kernel.objects import link_info, program_info
-from towline.kernel.program import Object, compile_program
+from towline.kernel.program import Object
 from towline.lab import leftovers
 from towline.protocol.loss import RoundTrip
 from towline.protocol.sender import Acknowledged, LaneSender

@@ -25,7 +25,8 @@ from towline.lab.compare.comparison import Compared, Comparison
 from towline.lab.compare.contestants import Contestant, contestants, missing
 from towline.lab.sweep.bench import WRONG_BYTES
 from towline.quantities import format_directions, format_share, parse_duration, parse_share, unit
-from towline.settings import PARAMETERS, Settings, parse_setting
+from towline.settings import PARAMETERS, Settings
+from towline.settings_text import parse_setting
 
 MIB = 1 << 20
 CLEAN_BYTES = 256 * MIB

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 from cyclopts import Group, Parameter, Token
 
-from towline import settings
+from towline import settings, settings_text
 from towline.errors import SettingsError
 from towline.parameter import Parameter as Described
 from towline.parameter import Side
@@ -58,12 +58,12 @@ class Options:
     def settings(self) -> Settings:
         """The settings; raises SettingsError with the legal values."""
         said: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        together: dict[str, Any] = settings.parse_clang_flags(said.pop("clang_flags") or [])
+        together: dict[str, Any] = settings_text.parse_clang_flags(said.pop("clang_flags") or [])
         datapath = said.pop("datapath")
         if datapath is not None:
             if self.side != "lab" and ":" in datapath:
                 raise SettingsError(f"--datapath is {datapath}: the other side chooses its own")
-            together |= settings.parse_datapath(datapath)
+            together |= settings_text.parse_datapath(datapath)
         return Settings(**(said | together))
 
 
@@ -107,7 +107,7 @@ def _converter(name: str) -> Callable[..., Any] | None:
         return None
 
     def convert(_type: Any, tokens: tuple[Token, ...]) -> Any:
-        return settings.parse_setting(name, tokens[0].value)
+        return settings_text.parse_setting(name, tokens[0].value)
 
     return convert
 

@@ -6,11 +6,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from pathlib import Path
 
 import numpy as np
 
-from towline.bpf import INCLUDE, POLICIES
+from towline.bpf import INCLUDE, policy_source
 from towline.delivery import Delivery, Origin
 from towline.delivery.direct import DirectDelivery
 from towline.delivery.pins import Pins
@@ -19,19 +18,20 @@ from towline.delivery.session import new_session
 from towline.delivery.takeover import TakeOver
 from towline.errors import MalformedError, UnsupportedError
 from towline.framing import Level, Numbers, write_frame
+from towline.kernel.attach import Link, attach
+from towline.kernel.clang import compile_program
 from towline.kernel.identity import Identity
 from towline.kernel.libbpf import MapKind
 from towline.kernel.link import Interface, xdp_features
 from towline.kernel.memory import Map
 from towline.kernel.objects import open_map
-from towline.kernel.program import Link, Object, attach, compile_program
+from towline.kernel.program import Object
 from towline.kernel.stuck import release_stuck
 from towline.protocol.opening import Terms
 from towline.settings import Settings
 from towline.slots import memory_bytes
 from towline.wire import DELIVERIES, INDEX_MASK
 
-SOURCES = POLICIES
 _RECORD_HEADER_BYTES = 8  # struct record without its data
 
 
@@ -69,7 +69,9 @@ class XdpReceiver:
         }
         left = pins.link(interface.index) if pins else None
         with TakeOver(left, interface, settings) if left else nullcontext() as before:
-            self._object = before.successor(self._source(), constants) if before else self._loaded(constants)
+            self._object = (
+                before.successor(policy_source(settings.policy), constants) if before else self._loaded(constants)
+            )
             program, identity = self._object.program("receiver"), Identity.of(self._object)
             try:
                 self._link = before.hand_over(program, identity) if before else self._attached(program)
@@ -91,7 +93,7 @@ class XdpReceiver:
 
     def _loaded(self, constants: dict[str, int]) -> Object:
         settings = self._settings
-        source, flags = self._source(), settings.clang_flags_receiver
+        source, flags = policy_source(settings.policy), settings.clang_flags_receiver
         new = Object(compile_program(source, flags=(INCLUDE, *flags)))
         new.set_constants(**constants | Identity.made(1, source, flags).constants(new.constants()))
         with (
@@ -108,9 +110,6 @@ class XdpReceiver:
         if self._pins:
             self._pins.keep_link(link.fd)
         return link
-
-    def _source(self) -> Path:
-        return SOURCES / f"{self._settings.policy}.bpf.c"
 
     def open(self, terms: Terms, origin: Origin, first_index: int, rtt_us: int) -> tuple[int, Delivery]:
         """A session with its memory, from here on served by XDP.

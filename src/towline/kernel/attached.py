@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from towline.errors import LoadError
 from towline.kernel.attach import replace_program
-from towline.kernel.btf import Types, Variable
+from towline.kernel.btf import Types
 from towline.kernel.libbpf import library
-from towline.kernel.memory import Map, stride
+from towline.kernel.memory import NAME_BYTES, Map, name_in_c
 from towline.kernel.objects import link_info, maps_of, open_link, open_program, program_info
 
-_NAME_BYTES = 15  # BPF_OBJ_NAME_LEN without its zero: the kernel keeps no more of a map's name
 _FIRST = bytes(4)
 
 
@@ -41,7 +40,7 @@ class Program:
         if not self._maps:
             for one in maps_of(self.fd):
                 self._stack.callback(one.close)
-                self._maps[_in_c(one.name)] = one
+                self._maps[name_in_c(one.name)] = one
         return self._maps
 
     @cached_property
@@ -55,15 +54,13 @@ class Program:
 
     def map(self, name: str) -> Map | None:
         """By its whole name in C; None where it uses none of that name."""
-        return self.maps.get(name[:_NAME_BYTES])
+        return self.maps.get(name[:NAME_BYTES])
 
     def constants(self) -> dict[str, bytes]:
         """The bytes of each `const volatile` variable."""
         section = self.map(".rodata")
         content = section.get(_FIRST) if section else None
-        if content is None:
-            return {}
-        return {name: _cut(content, one) for name, one in self.types.section(".rodata").items()}
+        return {} if content is None else self.types.values(".rodata", content)
 
     def constant(self, name: str) -> int:
         """A constant that is a number. LoadError where there is none of that name."""
@@ -77,8 +74,7 @@ class Program:
         which, dtype = self.map(name), self.types.named(struct)
         if which is None or dtype.itemsize != which.value_size:
             raise LoadError(f"program {self.number} {self.name} has no map {name} of struct {struct}")
-        rows = which.bytes().reshape(which.max_entries, stride(which.value_size))[:, : which.value_size]
-        return rows.view(dtype)[:, 0]
+        return which.rows(dtype)
 
     def close(self) -> None:
         """Let go of it; arrays that were handed out stay."""
@@ -132,12 +128,3 @@ class Attached:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _in_c(name: str) -> str:
-    """Of a section the kernel keeps part of the file's name as well."""
-    return name[name.index(".") :] if "." in name else name
-
-
-def _cut(content: bytes, variable: Variable) -> bytes:
-    return content[variable.offset_bytes : variable.offset_bytes + variable.size_bytes]

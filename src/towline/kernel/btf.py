@@ -61,6 +61,11 @@ class Types:
             for type_id, offset, size in _triples(words, head.info & 0xFFFF)
         }
 
+    def values(self, section: str, content: bytes) -> dict[str, bytes]:
+        """The bytes of each variable of a data section, out of those of all of it."""
+        found = self.section(section).items()
+        return {name: content[one.offset_bytes : one.offset_bytes + one.size_bytes] for name, one in found}
+
     def dtype(self, type_id: int) -> np.dtype[Any]:
         """The dtype of a type by its number: exact offsets and size, native byte order, pointers as u64,
         enums as unsigned integers (clang tells their sign since 16 only).

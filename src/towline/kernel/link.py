@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import ctypes as ct
-import os
 import socket
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute, NetlinkError
@@ -17,7 +14,7 @@ from pyroute2.netlink import genlmsg
 from pyroute2.netlink.generic import GenericNetlinkSocket
 
 from towline.errors import SettingsError
-from towline.kernel.libbpf import ProgramInfo, library
+from towline.kernel.loaded import processes_with, program_name
 from towline.settings import XdpMode
 
 __all__ = ["Interface", "interface", "name_of", "xdp_features", "xdp_holder", "xdp_mode"]
@@ -147,31 +144,4 @@ def xdp_holder(ifindex: int) -> Holder | None:
     number = xdp.get_attr("IFLA_XDP_PROG_ID") if xdp else None
     if not number:
         return None
-    return Holder(program=number, name=program_name(number), processes=tuple(_processes_with(number)))
-
-
-def program_name(number: int) -> str:
-    """A loaded program's name; "?" where it is gone."""
-    lib, info = library(), ProgramInfo()
-    fd = lib.bpf_prog_get_fd_by_id(number)
-    if fd < 0:
-        return "?"
-    try:
-        size = ct.c_uint32(ct.sizeof(info))
-        done = lib.bpf_obj_get_info_by_fd(fd, ct.byref(info), ct.byref(size))
-        return bytes(info.name).decode() if done == 0 else "?"
-    finally:
-        os.close(fd)
-
-
-def _processes_with(number: int) -> list[str]:
-    """The processes that hold a program or a link to it, from /proc/*/fdinfo (netlink does not know them)."""
-    wanted, found = f"prog_id:\t{number}", {}
-    for descriptor in Path("/proc").glob("[0-9]*/fdinfo/*"):
-        try:
-            if wanted in descriptor.read_text().splitlines():
-                process = descriptor.parent.parent
-                found[process.name] = f"process {process.name} {(process / 'comm').read_text().strip()}"
-        except OSError:  # it was closed meanwhile, or belongs to somebody else
-            continue
-    return list(found.values())
+    return Holder(program=number, name=program_name(number), processes=tuple(processes_with(number)))

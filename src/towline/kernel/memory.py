@@ -17,12 +17,17 @@ from numpy.typing import NDArray
 from towline.errors import PermissionsError
 from towline.kernel.libbpf import BPF_F_MMAPABLE, MapCreateOptions, MapKind, library, refusal
 
-__all__ = ["Map", "Ring", "ring_fill", "stride"]
+__all__ = ["NAME_BYTES", "Map", "Ring", "name_in_c", "ring_fill", "stride"]
 
-_NAME_BYTES = 15  # BPF_OBJ_NAME_LEN without its zero
+NAME_BYTES = 15  # BPF_OBJ_NAME_LEN without its zero: the kernel keeps no more of a map's name
 _HEADER_BYTES = 8  # struct bpf_ringbuf_hdr: length and flags, page offset
 _Bytes = bytes  # inside Map the method of this name hides the type
 _BUSY, _DISCARDED = 1 << 31, 1 << 30
+
+
+def name_in_c(name: str) -> str:
+    """A map's name without the part of the file's name that stands before that of a section."""
+    return name[name.index(".") :] if "." in name else name
 
 
 def stride(size_bytes: int) -> int:
@@ -59,7 +64,7 @@ class Map:
     @classmethod
     def _create(cls, name: str, *, kind: int, key_size: int, value_size: int, max_entries: int, flags: int = 0) -> Self:
         options = MapCreateOptions(sz=ct.sizeof(MapCreateOptions), map_flags=flags)
-        short = name[:_NAME_BYTES]
+        short = name[:NAME_BYTES]
         fd = library().bpf_map_create(kind, short.encode(), key_size, value_size, max_entries, ct.byref(options))
         if fd < 0:
             error = refusal(fd, f"making map {name} ({max_entries} entries, values of {value_size} bytes)")
@@ -79,6 +84,11 @@ class Map:
             # numpy holds the mapping, the mapping a duplicate of the descriptor: it goes with the last view
             self._memory = np.frombuffer(mmap.mmap(self.fd, pages), np.uint8)[:size]
         return self._memory
+
+    def rows(self, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """The same as values of a dtype of `value_size` bytes: shape (max_entries,) and, of a sub-array, its own."""
+        values = self.bytes().reshape(self.max_entries, stride(self.value_size))[:, : self.value_size]
+        return values.view(dtype.base).reshape(self.max_entries, *dtype.shape)
 
     def set(self, key: _Bytes, value: _Bytes) -> None:
         """Write one element (no Python statement per packet: use `bytes` for the data plane)."""

@@ -38,11 +38,13 @@ def _note(spaces: dict[int, tuple[str, Path]], name: str, path: Path) -> None:
 
 
 @contextmanager
-def inside(path: Path) -> Iterator[None]:
-    """This thread in another network namespace. Raises PermissionsError, FileNotFoundError where it is gone."""
+def inside(which: str | Path) -> Iterator[None]:
+    """This thread in another network namespace, by its name or a whole path. Raises PermissionsError,
+    FileNotFoundError where it is gone.
+    """
     home = os.open(_OURS, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        there = os.open(NAMED / which, os.O_RDONLY | os.O_CLOEXEC)
         try:
             _enter(there)
         finally:

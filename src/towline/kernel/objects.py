@@ -42,6 +42,11 @@ def xdp_links() -> list[XdpLink]:
     return found
 
 
+def program_numbers() -> Iterator[int]:
+    """Of all programs of this machine. Raises PermissionsError."""
+    return _numbers(library().bpf_prog_get_next_id, "programs")
+
+
 def open_program(number: int) -> int:
     """A descriptor of a program, to be closed. Raises FileNotFoundError where it is gone, PermissionsError."""
     return _opened(library().bpf_prog_get_fd_by_id(number), f"opening program {number}")

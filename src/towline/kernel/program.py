@@ -16,13 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towline.errors import LoadError, PermissionsError, TowlineError, UnsupportedError
-from towline.kernel.attach import Link, Mode, attach
 from towline.kernel.btf import Types, Variable
-from towline.kernel.clang import Clang, compile_program, find_clang
 from towline.kernel.libbpf import OLDEST_KERNEL, kernel_version, library, messages, refusal
-from towline.kernel.memory import Map, stride
+from towline.kernel.memory import Map, name_in_c
 
-__all__ = ["Clang", "Link", "Mode", "Object", "attach", "compile_program", "find_clang"]
+__all__ = ["Object"]
 
 _LOG_BYTES = 64 << 20  # address space only; pages come with what the verifier writes
 _STATISTICS = re.compile(r"processed \d+ insns|verification time|stack depth|mark_precise|\s*$")
@@ -58,14 +56,12 @@ class Object:
         OverflowError for a value that does not fit.
         """
         known = self._types.section(".rodata")
-        size = ct.c_size_t()
-        handle = self._map(".rodata") if known else None
-        start = self._lib.bpf_map__initial_value(handle, ct.byref(size)) if handle else 0
+        memory = self._rodata()
         for name, value in values.items():
             if name not in known:
                 raise self._unknown("constant", name, known)
             content = _encoded(name, known[name], value)
-            ct.memmove(start + known[name].offset_bytes, content, len(content))
+            ct.memmove(ct.byref(memory, known[name].offset_bytes), content, len(content))
 
     def keep(self, *names: str) -> None:
         """Load only these programs; ValueError for one that the object does not have."""
@@ -147,13 +143,11 @@ class Object:
         dtype = self._types.dtype(type_id) if type_id else np.dtype(np.void)
         if dtype.itemsize != which.value_size:
             raise ValueError(f"map {name} has values of {which.value_size} bytes and no type of that size")
-        rows = which.bytes().reshape(which.max_entries, stride(which.value_size))[:, : which.value_size]
-        return rows.view(dtype.base).reshape(which.max_entries, *dtype.shape)
+        return which.rows(dtype)
 
     def map_names(self) -> list[str]:
         """By their names in C; sections of variables begin with a dot."""
-        names = self._each(self._lib.bpf_object__next_map, self._lib.bpf_map__name)
-        return [name[name.index(".") :] if "." in name else name for name in names]
+        return [name_in_c(name) for name in self._each(self._lib.bpf_object__next_map, self._lib.bpf_map__name)]
 
     def program_names(self) -> list[str]:
         """By their functions."""
@@ -161,10 +155,14 @@ class Object:
 
     def constants(self) -> dict[str, bytes]:
         """The bytes of each `const volatile` global, as it stands now."""
-        known = self._types.section(".rodata")
+        return self._types.values(".rodata", self._rodata().raw)
+
+    def _rodata(self) -> ct.Array[ct.c_char]:
+        """The memory of all constants."""
         size = ct.c_size_t()
+        known = self._types.section(".rodata")
         start = self._lib.bpf_map__initial_value(self._map(".rodata"), ct.byref(size)) if known else 0
-        return {name: ct.string_at(start + one.offset_bytes, one.size_bytes) for name, one in known.items()}
+        return (ct.c_char * size.value).from_address(start)
 
     def map_kind(self, name: str) -> int:
         """One of MapKind."""

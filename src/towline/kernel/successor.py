@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from towline.errors import LayoutError, LoadError
 from towline.kernel.attached import Program
 from towline.kernel.btf import Types
+from towline.kernel.clang import compile_program
 from towline.kernel.identity import PROGRAM_VERSION, Identity
 from towline.kernel.layout import differences
-from towline.kernel.program import Object, compile_program
+from towline.kernel.program import Object
 
 # See state.h.
 STATE_VERSION = "state_version"

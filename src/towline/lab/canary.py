@@ -16,8 +16,9 @@ from typing import Self
 import numpy as np
 
 import towline.lab
+from towline.kernel.clang import compile_program
 from towline.kernel.live import run_classifier
-from towline.kernel.program import Object, compile_program
+from towline.kernel.program import Object
 
 SOURCE = Path(towline.lab.__path__[0]) / "canary.bpf.c"
 # More than a core has of its own, and less than the cache that cores share. A copy through the memory behind it (32

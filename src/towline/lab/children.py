@@ -20,24 +20,11 @@ from towline.errors import RunError
 from towline.parameter import Side
 from towline.quantities import format_directions, unit
 from towline.settings import Settings
-from towline.transfer import events
+from towline.transfer.events import AnyEvent
 
-Message = (
-    events.Ready
-    | events.Started
-    | events.Note
-    | events.Replaced
-    | events.RolledBack
-    | events.Progress
-    | events.Sample
-    | events.Finished
-    | events.Parted
-    | events.Failed
-)
+Note = Callable[["Child", AnyEvent], None]
 
-Note = Callable[["Child", Message], None]
-
-_DECODER = msgspec.json.Decoder(Message)
+_DECODER = msgspec.json.Decoder(AnyEvent)
 _CLEANING_UP_S = 5.0
 
 
@@ -70,7 +57,7 @@ class Child:
         """Whether the child has ended and all that it said was heard."""
         return self.ended_at is not None
 
-    def feed(self, data: bytes) -> Iterator[Message]:
+    def feed(self, data: bytes) -> Iterator[AnyEvent]:
         """Events in what the child has just written."""
         *lines, self.rest = (self.rest + data).split(b"\n")
         for line in lines:

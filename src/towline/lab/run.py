@@ -124,7 +124,7 @@ def _run(plan: Run, on_event: events.OnEvent, given: veth.Path | None) -> dict[s
         load = machine.baseline()
         before = _frames(path)
         commands = (_receive_command(plan, path, output), _send_command(plan, path))
-        where = f"{path.receiver.namespace}/{path.receiver.interface}"
+        where = path.receiver.place
         swaps = Swaps(where, [parse_swap(moment) for moment in plan.settings.swap])
         try:
             seen = sides.carry_out(*commands, plan.settings.timeout_s, on_event, swaps)

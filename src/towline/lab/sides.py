@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from towline.errors import NoReceiverError, PeerError, RunError
 from towline.lab import machine
-from towline.lab.children import Child, Children, Message, children
+from towline.lab.children import Child, Children, children
 from towline.lab.swaps import Swaps
 from towline.transfer import events
+from towline.transfer.events import AnyEvent
 
 READY_S = 120.0  # clang may have to compile first, on a machine that is busy
 NOT_BEGUN_S = 1.0  # for a receiver to say why it let nobody begin
@@ -61,7 +62,7 @@ class _Watch:
     begin: machine.CpuTime | None = None
     end: machine.CpuTime | None = None
 
-    def note(self, child: Child, event: Message) -> None:
+    def note(self, child: Child, event: AnyEvent) -> None:
         match event:
             case events.Ready():
                 self.ready = True

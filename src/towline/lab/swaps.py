@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from towline.bpf import POLICIES
+from towline.bpf import policy_source
 from towline.errors import EndedError, TowlineError
 from towline.kernel.attached import Program
 from towline.running.places import place_called
@@ -36,7 +36,7 @@ class Swaps:
         """Raises TowlineError: one cannot be made."""
         if self._moments:
             self._swapper = self._stack.enter_context(Swapper(place_called(self._place, "receiver")))
-            self._programs = [self._swapper.load(POLICIES / f"{policy}.bpf.c") for _, policy in self._moments]
+            self._programs = [self._swapper.load(policy_source(policy)) for _, policy in self._moments]
 
     def begin(self) -> None:
         """Bytes flow."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from pyroute2 import IPRoute
 
@@ -18,10 +17,8 @@ from towline.kernel.link import mode_of
 from towline.kernel.objects import XdpLink, open_program, xdp_links
 from towline.kernel.parking import FIRST_INDEX
 from towline.kernel.successor import SESSIONS
+from towline.parameter import ROLES, Role
 from towline.settings import XdpMode
-
-Role = Literal["receiver", "sender"]
-ROLES: tuple[Role, ...] = get_args(Role)
 
 
 @dataclass(frozen=True, kw_only=True)

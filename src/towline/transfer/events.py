@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-Side = Literal["sender", "receiver"]
+from towline.parameter import Role
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=str.lower):
@@ -56,7 +56,7 @@ class Progress(Event, frozen=True, kw_only=True):
 class Sample(Event, frozen=True, kw_only=True):
     """The state of a transfer, every 50 ms and at its end; None: this side does not know it."""
 
-    side: Side
+    side: Role
     at_us: int  # CLOCK_MONOTONIC, the same for all processes of a machine
     done_bytes: int  # as in Progress
     packets_sent: int | None = None  # DATA frames, retransmissions and copies included
@@ -70,7 +70,7 @@ class Sample(Event, frozen=True, kw_only=True):
 class Replaced(Event, frozen=True, kw_only=True):
     """Somebody has put another program in place; it is on trial (protocol/trial.py)."""
 
-    side: Side
+    side: Role
     program: int  # the kernel's number
     version: int  # 0: it is none of towline's
     source: str  # the file that it was compiled from
@@ -79,7 +79,7 @@ class Replaced(Event, frozen=True, kw_only=True):
 class RolledBack(Event, frozen=True, kw_only=True):
     """The transfer stood still under a program that had been put in place; this one is there again."""
 
-    side: Side
+    side: Role
     program: int
     version: int
     source: str
@@ -109,3 +109,5 @@ class Failed(Event, frozen=True, kw_only=True):
 
 
 OnEvent = Callable[[Event], None]
+# What a line of `--json` may be.
+AnyEvent = Ready | Started | Note | Progress | Sample | Replaced | RolledBack | Finished | Parted | Failed

@@ -4,20 +4,16 @@
 from __future__ import annotations
 
 import os
-import platform
-import re
-import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from towline.errors import FileError
-from towline.owner import is_gone, owner
+from towline.transfer.parts import is_kept, own_part, remove_kept, sweep
 
 Views = list[NDArray[np.uint8]]
 
@@ -25,34 +21,6 @@ POOL_BYTES = 64 << 20
 POOL_PAGE_BYTES = 1 << 20
 _POOL_STEP_BYTES = 8 * 12_345_671  # from page to page another place in the pool, 8-byte aligned
 _PERMISSION_BITS = 0o777  # set-user-id and its like do not travel
-
-
-# Of a process, and gone with it; or kept for the next process, as long as the machine runs.
-_PART = re.compile(r"\..*\.towline-([0-9a-f]+)-(\d+)-([0-9a-z]+)-[0-9a-f]+\.part", re.ASCII | re.DOTALL)
-_KEPT = re.compile(r"\.towline-kept-([0-9a-f]+)-([0-9a-f]+)-[0-9a-f]+\.part", re.ASCII)
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-
-def _machine() -> str:
-    """Tells this machine's owners from others', where a folder is shared over a network."""
-    return xxhash.xxh32_hexdigest(platform.node().encode())
-
-
-def _boot() -> str:
-    """Tells this run of the machine from others: what is pinned ends with it."""
-    return _BOOT_ID.read_text()[:8]
-
-
-def kept_part() -> str:
-    """A new name for a partial file that outlives its process."""
-    return f".towline-kept-{_machine()}-{_boot()}-{secrets.token_hex(8)}.part"
-
-
-def remove_kept(folder: Path, part: str) -> None:
-    """Remove a partial file that was kept, if there is one of that name, and it is one by its name."""
-    if _KEPT.fullmatch(part):
-        with suppress(OSError):
-            (folder / part).unlink()
 
 
 class Source(Protocol):
@@ -187,10 +155,10 @@ class FileSink:
     def open(self, name: str, mode: int, mtime_ns: int) -> None:
         """Create the file beside its name. The name was checked: it has no slash and is not `..`."""
         self._name, self._mode, self._mtime_ns = name, mode & _PERMISSION_BITS, mtime_ns
-        part = self._kept or f".{name[:40]}.towline-{_machine()}-{owner()}-{secrets.token_hex(4)}.part"
+        part = self._kept or own_part(name)
         try:
             self._folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            self._sweep()
+            sweep(self._folder_fd)
             if not self._overwrite and self._inode_of(name):
                 raise FileError(self._folder / name, "exists already: move it away, or say --overwrite")
             if self._kept:  # a process that was killed before it could say so may have begun it
@@ -212,7 +180,7 @@ class FileSink:
         Raises FileError where it is neither there nor finished.
         """
         self._name, self._mode, self._mtime_ns = name, mode & _PERMISSION_BITS, mtime_ns
-        if not _KEPT.fullmatch(self._kept):
+        if not is_kept(self._kept):
             raise FileError(self._folder / name, "was never begun under the name that was kept")
         try:
             self._folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -283,13 +251,6 @@ class FileSink:
                 raise FileError(self._folder / self._name, "appeared meanwhile, and is left alone") from error
         os.unlink(self._part, dir_fd=self._folder_fd)
 
-    def _sweep(self) -> None:
-        """Remove what receivers of this machine have left here that were killed."""
-        for other in os.listdir(self._folder_fd):  # noqa: PTH208 (a folder that is open, not a path)
-            if _is_left(other):
-                with suppress(OSError):
-                    os.unlink(other, dir_fd=self._folder_fd)
-
     def _inode_of(self, name: str) -> Inode | None:
         """Of what stands in the folder under a name; None: nothing does."""
         try:
@@ -306,14 +267,6 @@ class FileSink:
 
     def _error(self, error: OSError) -> FileError:
         return FileError(self._folder / self._name, f"cannot be written ({error.strerror})")
-
-
-def _is_left(name: str) -> bool:
-    """Whether it is a partial file of this machine with which nobody will go on."""
-    if match := _PART.fullmatch(name):
-        return match[1] == _machine() and is_gone(int(match[2]), match[3])
-    match = _KEPT.fullmatch(name)
-    return match is not None and match[1] == _machine() and match[2] != _boot()
 
 
 class MemorySink:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
@@ -21,8 +20,9 @@ from towline.slots import gather
 from towline.sockets.port import Peer
 from towline.transfer.digest import DIGEST_BYTES, block_digest, read_trailer
 from towline.transfer.files import Sink
-from towline.transfer.ledger import LaneFacts
-from towline.transfer.recheck import Recheck
+from towline.transfer.persist.keeping import Keeping
+from towline.transfer.persist.ledger import LaneFacts
+from towline.transfer.persist.recheck import Recheck
 from towline.transfer.stream import IncomingStream
 from towline.wire import INDEX_MASK, RANGE, TRAILER_BYTES, Kind, Message, reason_untrusted
 
@@ -30,25 +30,6 @@ WINDOW_SHARE = 4  # an ACK by the process when so manieth part of the window has
 LINGER_US = 10_000_000
 WATCH_US = 10_000  # between two looks at whether the sender is alive
 NACK_RANGES_MOST = 24  # a message fits the smallest MTU
-
-
-class Keeper(Protocol):
-    """Writes down what another process needs to go on from here, each after what it tells of is true."""
-
-    def lane(self, session: int, lane: int, first_index: int) -> None:
-        """A lane has its session."""
-
-    def written(self, block: int, digest: bytes, stream: IncomingStream, sink: Sink) -> None:
-        """A block stands in the partial file, or in the stream's head."""
-
-    def drained(self, lane: int, index: int) -> None:
-        """A lane's packets below will not be needed again."""
-
-    def ending(self, session: int, packets: int, stream_bytes: int) -> None:
-        """FIN has said how long a lane and the stream are."""
-
-    def complete(self, digest: bytes) -> None:
-        """All of the stream is there; next the file appears under its name."""
 
 
 class Verdict(enum.Enum):
@@ -97,10 +78,10 @@ class Incoming:
         rtt_us: int,
         now: int,
         reply: Callable[[Message], None],
-        keeper: Keeper | None = None,
+        keeper: Keeping | None = None,
     ) -> None:
         """`peer`: whom its messages come from, None where frames name no source; `reply` answers the sender; `keeper`
-        writes down what a successor needs.
+        writes down what the next process needs.
         """
         self.peer = peer
         self.terms = terms

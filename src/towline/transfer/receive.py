@@ -23,12 +23,12 @@ from towline.transfer.control import Allowance, Control
 from towline.transfer.events import Failed, Finished, Note, OnEvent, Parted, Progress, Ready
 from towline.transfer.files import FileSink, MemorySink, Sink
 from towline.transfer.incoming import Incoming, Stage
-from towline.transfer.keeping import Keeping
+from towline.transfer.persist.keeping import Keeping
+from towline.transfer.persist.resumption import Left, Resumption, left_untrusted, require_folder
 from towline.transfer.reach import name_of, origin_of
 from towline.transfer.receivers import open_ports, open_receiver, targets_at
 from towline.transfer.record import receiver_record
 from towline.transfer.sampling import PROGRESS_US, SAMPLE_US, Ticks, receiver_sample
-from towline.transfer.successor import Left, Succession, left_untrusted, require_folder
 from towline.transfer.usage import Usage
 from towline.transfer.watchdog import Watchdog
 from towline.transmit.lane import now_us
@@ -153,7 +153,7 @@ class _Receiving:
             return
         assert isinstance(self._receiver, XdpReceiver)
         try:
-            succession = Succession(
+            resumption = Resumption(
                 self._pins,
                 self._receiver,
                 self._control,
@@ -161,7 +161,7 @@ class _Receiving:
                 self._settings,
                 overwrite=self._overwrite,
             )
-            for facts, incoming, keeping in succession.go_on(left, self._tell_problem):
+            for facts, incoming, keeping in resumption.go_on(left, self._tell_problem):
                 key = facts.reply_to, facts.transfer
                 self._incoming[key], self._kept[key] = incoming, keeping
                 self._by_session |= dict.fromkeys(incoming.lanes, incoming)

@@ -12,8 +12,9 @@ from towline.kernel.attach import Link
 from towline.kernel.attached import Program
 from towline.kernel.identity import Identity
 from towline.kernel.objects import link_info, open_program, program_info
+from towline.parameter import Role
 from towline.protocol.trial import PATIENCE_US, Movement, Trial, Verdict
-from towline.transfer.events import OnEvent, Replaced, RolledBack, Side
+from towline.transfer.events import OnEvent, Replaced, RolledBack
 from towline.transfer.sampling import Ticks
 
 LOOK_US = 50_000
@@ -34,7 +35,7 @@ class Replaceable(Protocol):
 class Watchdog:
     """`look` often: it does something every LOOK_US."""
 
-    def __init__(self, watched: Replaceable, side: Side, on_event: OnEvent, now: int) -> None:
+    def __init__(self, watched: Replaceable, side: Role, on_event: OnEvent, now: int) -> None:
         self._watched = watched
         self._side = side
         self._on_event = on_event

@@ -12,11 +12,13 @@ from functools import partial
 
 from towline.bpf import FOLDER
 from towline.framing import Ends, Level, Numbers, write_frame
+from towline.kernel.attach import Link, attach
+from towline.kernel.clang import compile_program
 from towline.kernel.identity import Identity
 from towline.kernel.link import Interface
 from towline.kernel.live import LiveFrames
 from towline.kernel.memory import Map, Ring
-from towline.kernel.program import Link, Object, attach, compile_program
+from towline.kernel.program import Object
 from towline.kernel.stuck import release_stuck
 from towline.protocol.opening import Accepted
 from towline.settings import Settings

@@ -19,7 +19,8 @@ from towline.lab.compare.contestants import OURS, Contestant, contestants
 from towline.lab.statistics import Interval, Ratio, median_interval, paired_ratio
 from towline.lab.sweep import results
 from towline.quantities import format_duration, format_share, format_size
-from towline.settings import Settings, option_of, parse_setting
+from towline.settings import Settings, option_of
+from towline.settings_text import parse_setting
 
 COMPARISON, RECORDS = "comparison.json", results.RECORDS
 OVERHEAD_S = 1.2  # of a run besides its transfer: processes, canaries, the load beforehand

@@ -7,19 +7,17 @@ The protocol has no part in it: one XDP program sends frames that are all alike,
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyroute2 import netns
-
+from towline.kernel.attach import attach
+from towline.kernel.clang import compile_program
 from towline.kernel.link import interface
 from towline.kernel.live import LiveFrames
-from towline.kernel.program import Object, attach, compile_program
+from towline.kernel.netns import inside
+from towline.kernel.program import Object
 from towline.lab.emulator.control import Emulator
 from towline.lab.emulator.impairments import Impairment, Impairments
 from towline.lab.environments import veth
@@ -94,11 +92,11 @@ class _Blaster:
     def __enter__(self) -> _Blaster:
         with ExitStack() as stack:
             self._object = stack.enter_context(Object(compile_program(SOURCE)))
-            with _inside(self._path.sender.namespace):
+            with inside(self._path.sender.namespace):
                 self._out = interface(self._path.sender.interface).index
             self._object.set_constants(out=self._out, frame_bytes=self._frame_bytes)
             self._object.load()
-            with _inside(self._path.receiver.namespace):
+            with inside(self._path.receiver.namespace):
                 index = interface(self._path.receiver.interface).index
                 stack.enter_context(attach(self._object.program("swallow"), index, "native"))
                 # Parked: live frames of a program that is attached nowhere wait for RCU in each call.
@@ -113,15 +111,14 @@ class _Blaster:
     def blast(self, gbps: float, wait_s: float) -> _Blast:
         """Send for STEP_S at a rate, and wait so long for what is under way."""
         self._sent[...] = self._arrived[...] = 0
-        with ThreadPoolExecutor(1) as thread:  # of its own: it goes into the sender's namespace and stays there
-            taken_s = thread.submit(self._send, gbps * 1e9 / 8 / self._frame_bytes).result()
+        with inside(self._path.sender.namespace):
+            taken_s = self._send(gbps * 1e9 / 8 / self._frame_bytes)
         time.sleep(wait_s)
         sent = int(self._sent)
         return _Blast(gbps=sent * self._frame_bytes * 8 / 1e9 / taken_s, sent=sent, arrived=int(self._arrived))
 
     def _send(self, frames_per_second: float) -> float:
         """Returns how many seconds it took."""
-        netns.setns(self._path.sender.namespace)
         frames = LiveFrames(self._object.program("blast"), self._out, b"", self._frame_bytes, batch=BATCH)
         begun = time.monotonic()
         while (passed_s := time.monotonic() - begun) < STEP_S:
@@ -131,15 +128,3 @@ class _Blaster:
             else:
                 time.sleep(PAUSE_S)
         return passed_s
-
-
-@contextmanager
-def _inside(namespace: str) -> Iterator[None]:
-    """Have this thread in a network namespace for the length of a block."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        netns.setns(namespace)
-        yield
-    finally:
-        netns.setns(home)
-        os.close(home)

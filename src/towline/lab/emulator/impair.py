@@ -32,8 +32,10 @@ import numpy as np
 
 from towline.errors import SettingsError, TowlineError
 from towline.kernel import figures
+from towline.kernel.attach import attach
+from towline.kernel.clang import compile_program
 from towline.kernel.memory import Ring
-from towline.kernel.program import Object, attach, compile_program
+from towline.kernel.program import Object
 from towline.lab.emulator.impairments import DIRECTIONS, Impairments, Report, decode
 from towline.lab.emulator.line import Line
 from towline.lab.emulator.pcap import Capture

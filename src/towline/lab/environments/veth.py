@@ -13,7 +13,6 @@ sender, tl0 02:..:0a  <------>  left  the emulator  right  <------>  receiver, t
 from __future__ import annotations
 
 import errno
-import os
 import pathlib
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from typing import Any
 from pyroute2 import NetlinkError, NetNS, config, netns
 
 from towline.errors import PermissionsError, UnsupportedError
+from towline.kernel.netns import inside
 from towline.lab import leftovers
 from towline.lab.emulator.control import Emulator, emulator
 from towline.lab.emulator.impairments import Impairments
@@ -58,6 +58,11 @@ class End:
     link_local: str | None = None  # IPv6
     address: str | None = None  # IPv4, unless none was wanted
     address6: str | None = None  # IPv6, as above
+
+    @property
+    def place(self) -> str:
+        """The interface as it is typed: NAMESPACE/IF."""
+        return f"{self.namespace}/{self.interface}"
 
     def command(self, *arguments: str) -> list[str]:
         """The command line that runs `arguments` in this namespace (and sees its interfaces in /sys)."""
@@ -191,15 +196,10 @@ def _up(name: str, interface: str, mtu: int | None = None, end: End | None = Non
 
 def _sysctl(name: str, what: str, value: int) -> None:
     """An IPv6 setting of a namespace and of all interfaces that it will have; nothing where there is no IPv6."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        netns.setns(name)  # of this thread alone
+    with inside(name):
         for which in ("all", "default"):
             with suppress(FileNotFoundError):
                 pathlib.Path(f"/proc/sys/net/ipv6/conf/{which}/{what}").write_text(str(value))
-    finally:
-        netns.setns(home)
-        os.close(home)
 
 
 def _switch_offloads(end: End, *, outgoing: bool, gro: bool) -> None:

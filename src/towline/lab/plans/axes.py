@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from towline import settings
+from towline import settings, settings_text
 from towline.errors import SettingsError
 from towline.quantities import DIRECTIONS, format_directions, format_size, parse_size, unit
 from towline.settings import PARAMETERS
@@ -129,11 +129,11 @@ def value_of(name: str, written: Written) -> Value:
     if name == "arm":
         return Value(label=text, value=text, changes={})
     if name == "datapath":
-        both = settings.parse_datapath(text)
+        both = settings_text.parse_datapath(text)
         label = ":".join(dict.fromkeys(both.values()))
         return Value(label=label, value=label, changes={(one, None): value for one, value in both.items()})
     stem, way = split(name)
-    parsed = settings.parse_setting(stem, text)
+    parsed = settings_text.parse_setting(stem, text)
     if way is not None:
         if "=" in text:
             raise SettingsError(f"{text!r}: {name} has one value, that of its direction")

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import xxhash
 
-from towline.bpf import FOLDER, POLICIES
+from towline.bpf import FOLDER, policy_source
 from towline.errors import SettingsError, TowlineError
 from towline.kernel.clang import find_clang
 from towline.lab import machine
@@ -82,8 +82,7 @@ def _programs(plan: Plan) -> str:
     """A digest of all sources but those of policies that the plan leaves out: one more of them changes nothing."""
     policies = {cell.settings.policy for cell in plan.cells}
     policies |= {parse_swap(one)[1] for cell in plan.cells for one in cell.settings.swap}
-    named = {f"{policy}.bpf.c" for policy in policies}
-    read = [path for path in POLICIES.iterdir() if path.name in named]
+    read = [policy_source(policy) for policy in policies]
     read += [path for path in FOLDER.iterdir() if path.suffix in (".c", ".h")]
     digest = xxhash.xxh3_64()
     for path in sorted(read):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""`receive --persist`: what a process writes down of a transfer, so that another one can go on with it."""
+"""What a process writes down of a transfer, so that another one can go on with it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import msgspec
 from towline.delivery import Origin
 from towline.delivery.pins import Pins
 from towline.protocol.opening import Terms
-from towline.transfer.files import FileSink, Sink, kept_part
-from towline.transfer.ledger import Blocks, Facts, LaneFacts, Ledger
+from towline.transfer.files import FileSink, Sink
+from towline.transfer.parts import kept_part
+from towline.transfer.persist.ledger import Blocks, Facts, LaneFacts, Ledger
 from towline.transfer.stream import IncomingStream
 
 TRANSFER, BLOCKS = "transfer-", "blocks-"  # what is pinned of each is called so, and by a number of its own
 
 
 class Keeping:
-    """The Keeper of one transfer."""
+    """Of one transfer: each is called after what it tells of is true."""
 
     def __init__(self, pins: Pins, number: str, ledger: Ledger, facts: Facts) -> None:
         self._pins = pins

@@ -17,7 +17,7 @@ from towline.kernel.memory import Map
 from towline.kernel.objects import describe_map
 from towline.protocol.opening import Terms
 from towline.sockets.port import Peer
-from towline.transfer.ledger import AREA_BYTES, BLOCKS_MOST, Blocks, Facts, LaneFacts, Ledger
+from towline.transfer.persist.ledger import AREA_BYTES, BLOCKS_MOST, Blocks, Facts, LaneFacts, Ledger
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root (CAP_BPF)")
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""`receive --persist`: how a process goes on with the transfers that another one has left, killed at any moment."""
+"""How a process goes on with the transfers that another one has left, killed at any moment; or removes them.
+
+The transfers only: the program that receives them meanwhile is taken over by `delivery/takeover.py`.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,12 @@ from towline.protocol.opening import LANES_MOST, WINDOW_LEAST, Terms
 from towline.settings import Settings, largest_block_bytes
 from towline.sockets.port import Peer, Port
 from towline.transfer.control import Control
-from towline.transfer.files import FileSink, remove_kept
+from towline.transfer.files import FileSink
 from towline.transfer.incoming import Incoming
-from towline.transfer.keeping import BLOCKS, TRANSFER, Keeping
-from towline.transfer.ledger import Blocks, Facts, Ledger
-from towline.transfer.recheck import Recheck
+from towline.transfer.parts import remove_kept
+from towline.transfer.persist.keeping import BLOCKS, TRANSFER, Keeping
+from towline.transfer.persist.ledger import Blocks, Facts, Ledger
+from towline.transfer.persist.recheck import Recheck
 from towline.transmit.lane import now_us
 from towline.wire import DELIVERIES
 
@@ -66,7 +70,7 @@ def require_folder(left: list[Left], folder: Path) -> None:
             )
 
 
-class Succession:
+class Resumption:
     """Goes on with what was left, on the program's memory that it was left in."""
 
     def __init__(

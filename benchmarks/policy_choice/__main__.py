@@ -15,10 +15,12 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from towline.bpf import INCLUDE
 from towline.errors import LoadError
 from towline.kernel.clang import compile_program
 from towline.kernel.libbpf import library, messages
@@ -26,22 +28,26 @@ from towline.kernel.live import run_packet
 from towline.kernel.program import Object
 
 FOLDER = Path(__file__).parent
-CALLS = 1024  # as in policy_choice.bpf.c
+FLAGS = (INCLUDE,)
 REPEAT = 2000
 ACK_EVERY = 32
 PACKET = bytes(64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What was measured in rounds of so many packets."""
+
+    packets: int
+    ways_ns: dict[str, list[float]]  # for each packet, by round; without a way that the kernel refused
 
 
 @contextmanager
 def replaced(target_fd: int) -> Iterator[None]:
     """due_global of a program, replaced by a program of its own."""
     lib = library()
-    lib.bpf_program__set_attach_target.argtypes = [ct.c_void_p, ct.c_int, ct.c_char_p]
-    lib.bpf_program__attach_freplace.argtypes = [ct.c_void_p, ct.c_int, ct.c_char_p]
-    lib.bpf_program__attach_freplace.restype = ct.c_void_p
-    lib.bpf_link__destroy.argtypes = [ct.c_void_p]
-    source = FOLDER / "policy_replacement.bpf.c"
-    handle = lib.bpf_object__open_file(os.fsencode(compile_program(source)), None)
+    path = compile_program(FOLDER / "policy_replacement.bpf.c", flags=FLAGS)
+    handle = lib.bpf_object__open_file(os.fsencode(path), None)
     program = lib.bpf_object__next_program(handle, None)
     link = None
     try:
@@ -58,12 +64,13 @@ def replaced(target_fd: int) -> Iterator[None]:
         lib.bpf_object__close(handle)
 
 
-def measure(rounds: int, seed: int = 0) -> dict[str, list[float]]:
-    """Nanoseconds per packet and round of each way, in an order that chance decides anew in each round."""
+def measure(rounds: int, seed: int = 0) -> Costs:
+    """Each way once in a round, in an order that chance decides anew."""
     chance = random.Random(seed)
     found: dict[str, list[float]] = {name: [] for name in ("nothing", "header", "function", "value", "freplace")}
     refused = ""
-    with Object(compile_program(FOLDER / "policy_choice.bpf.c")) as choice:
+    with Object(compile_program(FOLDER / "policy_choice.bpf.c", flags=FLAGS)) as choice:
+        calls = int.from_bytes(choice.constants()["calls"], sys.byteorder)
         choice.load()
         choice.memory("sessions")[0]["ack_every"] = ACK_EVERY
         for _ in range(rounds):
@@ -71,23 +78,25 @@ def measure(rounds: int, seed: int = 0) -> dict[str, list[float]]:
                 program_fd = choice.program("function" if name == "freplace" else name)
                 try:
                     with replaced(program_fd) if name == "freplace" else nullcontext():
-                        found[name].append(run_packet(program_fd, PACKET, repeat=REPEAT).duration_ns / CALLS)
+                        found[name].append(run_packet(program_fd, PACKET, repeat=REPEAT).duration_ns / calls)
                 except LoadError as error:
                     refused = str(error)
     if refused:
         print(f"not measured, freplace: {refused}", file=sys.stderr)
-    return {name: values for name, values in found.items() if values}
+    return Costs(packets=REPEAT * calls, ways_ns={name: values for name, values in found.items() if values})
 
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.policy_choice", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=30)
     said = parser.parse_args()
     found = measure(said.rounds)
-    base = np.median(found["nothing"])
-    print(f"{said.rounds} rounds of {REPEAT * CALLS:,} packets; ns per packet: median (quartiles), above nothing")
-    for name, values in found.items():
+    base = np.median(found.ways_ns["nothing"])
+    print(f"{said.rounds} rounds of {found.packets:,} packets; ns per packet: median (quartiles), above nothing")
+    for name, values in found.ways_ns.items():
         low, middle, high = np.percentile(values, (25, 50, 75))
         print(f"  {name:<9} {middle:6.2f} ({low:.2f} to {high:.2f}) {middle - base:+.2f}")
     return 0

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from towline.errors import FileError, IntegrityError, MalformedError
+from towline.errors import IntegrityError, MalformedError
 from towline.kernel.memory import Map
 from towline.kernel.objects import describe_map
 from towline.protocol.opening import Terms
@@ -26,14 +26,13 @@ from towline.protocol.receiver import packets_per_block
 from towline.settings import Settings
 from towline.slots import Slots
 from towline.sockets.port import Peer
-from towline.transfer import files
 from towline.transfer.digest import block_digest, trailer
 from towline.transfer.files import FileSink, RandomSource
 from towline.transfer.incoming import Incoming, Stage
-from towline.transfer.keeping import Keeping
-from towline.transfer.ledger import Blocks, Facts, Ledger
+from towline.transfer.persist.keeping import Keeping
+from towline.transfer.persist.ledger import Blocks, Facts, Ledger
+from towline.transfer.persist.resumption import Resumption, left_untrusted
 from towline.transfer.stream import Entry, OutgoingStream
-from towline.transfer.successor import Succession, left_untrusted
 from towline.wire import Kind, Message
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root (CAP_BPF)")
@@ -198,7 +197,7 @@ class Process:
             inboxes=[SimpleNamespace(port=SimpleNamespace(level=SimpleNamespace(name="ethernet")))],
             send=lambda port, message, peer: self._reply(message),
         )
-        succession = Succession(
+        resumption = Resumption(
             cast(Any, self.pins),
             cast(Any, FakeReceiver(self.transfer)),
             cast(Any, control),
@@ -207,7 +206,7 @@ class Process:
             overwrite=self.overwrite,
         )
         left = left_untrusted(cast(Any, self.pins), self.problems.append)
-        for _, incoming, keeping in succession.go_on(left, self.problems.append):
+        for _, incoming, keeping in resumption.go_on(left, self.problems.append):
             self.incoming, self.keeping = incoming, keeping
         if self.incoming is None:
             self._begin()
@@ -315,7 +314,7 @@ SHAPES = [(2500, 700), (900, 30), (0, 700), (3000, 4096)]  # the entry in one bl
 
 @pytest.mark.parametrize("overwrite", [False, True], ids=["link", "rename"])
 @pytest.mark.parametrize(("size_bytes", "block_bytes"), SHAPES)
-def test_succession__killed_at_each_moment(
+def test_resumption__killed_at_each_moment(
     tmp_path: Path, killer: Killer, size_bytes: int, block_bytes: int, overwrite: bool
 ) -> None:
     transfer = Transfer(size_bytes, block_bytes)
@@ -346,7 +345,7 @@ def test_succession__killed_at_each_moment(
     pytest.fail("it never came to an end")
 
 
-def test_succession__what_was_altered_is_not_believed(tmp_path: Path, killer: Killer) -> None:
+def test_resumption__what_was_altered_is_not_believed(tmp_path: Path, killer: Killer) -> None:
     transfer, pins = Transfer(2500, 700), FakePins()
     with life(transfer, pins, tmp_path, killer, overwrite=False) as process:
         killer.arm(25)
@@ -392,7 +391,7 @@ HOSTILE: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("changes", HOSTILE.values(), ids=HOSTILE.keys())
-def test_succession__hostile_facts_are_dropped(tmp_path: Path, killer: Killer, changes: dict[str, Any]) -> None:
+def test_resumption__hostile_facts_are_dropped(tmp_path: Path, killer: Killer, changes: dict[str, Any]) -> None:
     transfer, pins = Transfer(2500, 700), FakePins()
     with life(transfer, pins, tmp_path, killer, overwrite=False) as process:
         killer.arm(25)
@@ -403,45 +402,11 @@ def test_succession__hostile_facts_are_dropped(tmp_path: Path, killer: Killer, c
     left = left_untrusted(cast(Any, pins), problems.append)
     control = SimpleNamespace(inboxes=[SimpleNamespace(port=SimpleNamespace(level=SimpleNamespace(name="ethernet")))])
     receiver = FakeReceiver(transfer)
-    succession = Succession(
+    resumption = Resumption(
         cast(Any, pins), cast(Any, receiver), cast(Any, control), tmp_path, SETTINGS, overwrite=False
     )
-    assert list(succession.go_on(left, problems.append)) == []
+    assert list(resumption.go_on(left, problems.append)) == []
     assert len(problems) == 1
     assert problems[0].startswith("a transfer that was left cannot go on: ")
     assert pins.kept == {}
     assert receiver.open == set()
-
-
-def test_open_again__a_finished_file_is_known_by_its_number(tmp_path: Path) -> None:
-    part = files.kept_part()
-    first = FileSink(tmp_path, overwrite=False, kept=part)
-    first.open(NAME, 0o600, 0)
-    inode = first.inode()
-    second = FileSink(tmp_path, overwrite=False, kept=part)
-    assert second.open_again(NAME, 0o600, 0, inode)
-    first.finish(0)
-    third = FileSink(tmp_path, overwrite=False, kept=part)
-    assert not third.open_again(NAME, 0o600, 0, inode)
-    assert third.path == tmp_path / NAME
-    (tmp_path / NAME).unlink()
-    (tmp_path / NAME).write_text("somebody else's")
-    with pytest.raises(FileError):
-        FileSink(tmp_path, overwrite=False, kept=part).open_again(NAME, 0o600, 0, (inode[0], inode[1] + 1_000_000))
-    second._close()
-
-
-def test_sweep__a_kept_partial_file_lives_as_long_as_the_machine_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mine = files.kept_part()
-    monkeypatch.setattr(files, "_boot", lambda: "00000000")
-    earlier = files.kept_part()
-    monkeypatch.undo()
-    others = mine.replace(files._machine(), "ffffffff").replace(files._boot(), "00000000")
-    for name in (mine, earlier, others):
-        (tmp_path / name).touch()
-    sink = FileSink(tmp_path, overwrite=False)
-    sink.open(NAME, 0o600, 0)
-    sink.discard()
-    assert {path.name for path in tmp_path.iterdir()} == {mine, others}

@@ -4,8 +4,8 @@
 Measured of each swap: from the command to its effect (the link update to the first packet of a session that the new
 program took, as user space sees it), and the gap (between the last packet that the old program took and the first that
 the new one did, as the programs see it). What a gap means is shown by all the others: a sender pauses between bursts,
-too. So the same is measured before a source that never pauses (benchmarks/steady.py). And, of files that are saved
-under `towline kernel watch`, from the saving to the first packet that the new program took, with clang and verifier.
+too. So the same is measured before a source that never pauses (steady.py). And, of files that are saved under
+`towline kernel watch`, from the saving to the first packet that the new program took, with clang and verifier.
 """
 
 from __future__ import annotations
@@ -21,37 +21,27 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.steady import WHAT, block, measure_steady
-from benchmarks.swapping import (
-    COUNT,
-    PERCENTILES,
-    POLICY_FILES,
-    Distributions,
-    away_from_lanes,
-    draw,
-    percentiles,
-    random_moments,
-    rows,
-    take_turns,
-)
+from benchmarks.swaps.distributions import PERCENTILES, Distributions, draw, percentiles, random_moments, rows
+from benchmarks.swaps.steady import WHAT, block, measure_steady
+from benchmarks.swaps.turns import COUNT, POLICY_FILES, away_from_lanes, take_turns
 from towline.bpf import FOLDER
 from towline.errors import RunError
 from towline.kernel.successor import states
-from towline.lab.children import Children, Message, children, towline_command
+from towline.lab.children import Children, children, towline_command
 from towline.lab.environments import veth
+from towline.parameter import Role
 from towline.quantities import parse_size
 from towline.running.places import Place, place_called
 from towline.running.swap import Swapper
 from towline.transfer import events
 
-__all__ = ["COUNT", "PROGRAMS", "Side", "Swaps", "measure", "measure_saved", "saved_line", "table", "transfer"]
+__all__ = ["COUNT", "PROGRAMS", "Role", "Swaps", "measure", "measure_saved", "saved_line", "table", "transfer"]
 
-Side = Literal["receiver", "sender"]
 SIZE_BYTES = 100 << 30
 SAVES = 40
 SAVE_PAUSE_S = 0.3
@@ -59,7 +49,7 @@ FOR_EVER_BYTES = 1 << 44
 READY_S = 60.0
 LOOK_S = 200e-6
 # What takes turns. A sender has no policies: the same program by other flags.
-PROGRAMS: dict[Side, list[tuple[Path, tuple[str, ...]]]] = {
+PROGRAMS: dict[Role, list[tuple[Path, tuple[str, ...]]]] = {
     "receiver": [(path, ()) for path in POLICY_FILES],
     "sender": [(FOLDER / "sender.bpf.c", (flag,)) for flag in ("-O2", "-O1", "-Os")],
 }
@@ -69,11 +59,11 @@ PROGRAMS: dict[Side, list[tuple[Path, tuple[str, ...]]]] = {
 class Swaps(Distributions):
     """Of one side."""
 
-    side: Side
+    side: Role
     records: dict[str, dict[str, Any]]  # of both sides
 
 
-def measure(side: Side, count: int = COUNT, size_bytes: int = SIZE_BYTES, seed: int = 0) -> Swaps:
+def measure(side: Role, count: int = COUNT, size_bytes: int = SIZE_BYTES, seed: int = 0) -> Swaps:
     """Swap in one transfer; it goes on until all is sent, verified. RunError where a side failed, or was too fast."""
     with transfer(size_bytes, "--watch-gaps") as (path, family, seen):
 
@@ -145,9 +135,9 @@ def _save(file: Path, number: int) -> None:
     beside.replace(file)
 
 
-def _place(path: veth.Path, side: Side) -> Place:
+def _place(path: veth.Path, side: Role) -> Place:
     end = path.receiver if side == "receiver" else path.sender
-    return place_called(f"{end.namespace}/{end.interface}", side)
+    return place_called(end.place, side)
 
 
 @contextmanager
@@ -172,7 +162,7 @@ class _Seen:
         self.ready = self.flows = False
         self.records: dict[str, dict[str, Any]] = {}
 
-    def note(self, child: Any, event: Message) -> None:
+    def note(self, child: Any, event: events.AnyEvent) -> None:
         match event:
             case events.Ready():
                 self.ready = True
@@ -209,7 +199,9 @@ def table(found: Sequence[Swaps]) -> str:
 
 def main() -> int:
     """Measure all, print, and draw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.swaps", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=COUNT, help="swaps before the source, and of each side's program")
     parser.add_argument("--size", type=parse_size, default=SIZE_BYTES, help="of the file: it has to last for all swaps")
     parser.add_argument("--saves", type=int, default=SAVES, help="of a watched file")
@@ -219,7 +211,7 @@ def main() -> int:
     print(saved_line(measure_saved(said.saves)), flush=True)
     steady = measure_steady(said.count, seed=said.seed)
     print(block(steady), flush=True)
-    sides: tuple[Side, ...] = ("receiver", "sender")
+    sides: tuple[Role, ...] = ("receiver", "sender")
     found = [measure(side, said.count, said.size, said.seed) for side in sides]
     print(table(found))
     if said.svg:

@@ -14,7 +14,7 @@ const volatile u32 payload_bytes;
 const volatile u32 ifindex;
 
 /* User space writes `stop`, XDP the others. */
-u64 sent, sent_again;
+u64 sent;
 u32 next;
 u32 stop;
 
@@ -33,10 +33,8 @@ static __always_inline u32 next_index(struct receiver_state *r)
 	u32 arrived = READ_ONCE(r->cursor), index = next;
 
 	WRITE_ONCE(r->drained, arrived);
-	if (index - arrived >= r->window / 2) {
+	if (index - arrived >= r->window / 2)
 		index = arrived;
-		sent_again++;
-	}
 	next = index + 1;
 	sent++;
 	return index;

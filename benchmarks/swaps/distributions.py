@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs that take turns at moments that chance decides, and what is told of it: percentiles and curves."""
+"""What is told of swaps: distributions of times, as percentiles and as curves."""
 
 from __future__ import annotations
 
-import os
-import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from towline.bpf import POLICIES
-from towline.kernel.attached import Program
-from towline.running.swap import EFFECT_S, Swapper
+from towline.running.swap import EFFECT_S
 from towline.transmit.lane import bucket_middle
 
-COUNT = 10_000
-PAUSE_S = 0.002  # between swaps, on average
 PERCENTILES = (50, 90, 99, 99.9, 100)
-POLICY_FILES = [POLICIES / f"{name}.bpf.c" for name in ("fixed", "timed", "adaptive")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,36 +26,6 @@ class Distributions:
     effect_us: NDArray[np.float64]  # from there to the first packet that the new program took, as user space sees it
     gap_us: NDArray[np.float64]  # before that packet
     other_gaps_us: NDArray[np.float64]
-
-
-def take_turns(
-    swapper: Swapper, programs: Sequence[Program], count: int, chance: random.Random, pause: Callable[[float], object]
-) -> list[tuple[float, float, float]]:
-    """Swap so many times; `pause` waits so many seconds. Returns replace_us, effect_us and gap_us of each swap: of
-    fewer where one had no effect, since packets come no longer.
-    """
-    gaps = programs[0].memory("gaps", "gaps")[0]
-    figures: list[tuple[float, float, float]] = []
-    for _ in range(count):
-        before = swapper.running_version
-        new = chance.choice([one for one in programs if swapper.version_of(one) != before])
-        swapped = swapper.put(new)
-        if swapped.effect_s is None:
-            break
-        figures.append((swapped.replace_s * 1e6, swapped.effect_s * 1e6, float(gaps["around_ns"]) / 1e3))
-        pause(chance.expovariate(1 / PAUSE_S))
-    return figures
-
-
-@contextmanager
-def away_from_lanes() -> Iterator[None]:
-    """On the last of our CPUs; a lane is on the first, and packets are not taken while somebody else is there."""
-    cpus = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(cpus)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, cpus)
 
 
 def random_moments(histogram: NDArray[np.uint32]) -> NDArray[np.float64]:

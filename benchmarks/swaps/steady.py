@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a swap costs where packets never pause: `measure_steady`, as root; benchmarks/swaps.py prints it.
+"""What a swap costs where packets never pause: `measure_steady`, as root.
 
 In a transfer the sender pauses between its bursts, and a gap around a swap is as long as any other. Here a program
 (steady.bpf.c) makes one packet after the other on the first CPU, the receiver's program takes and places them there,
@@ -24,17 +24,20 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.swapping import COUNT, POLICY_FILES, Distributions, away_from_lanes, random_moments, rows, take_turns
+from benchmarks.swaps.distributions import Distributions, random_moments, rows
+from benchmarks.swaps.turns import COUNT, POLICY_FILES, away_from_lanes, take_turns
 from towline.bpf import INCLUDE
 from towline.delivery import Origin
 from towline.delivery.xdp import XdpReceiver
 from towline.errors import RunError
 from towline.framing import ETHERNET, Ends, Numbers, write_frame
+from towline.kernel.attach import attach
 from towline.kernel.attached import Program
+from towline.kernel.clang import compile_program
 from towline.kernel.link import Interface, interface
 from towline.kernel.live import LiveFrames
 from towline.kernel.netns import NAMED, inside
-from towline.kernel.program import Object, attach, compile_program
+from towline.kernel.program import Object
 from towline.kernel.successor import states
 from towline.lab.environments import veth
 from towline.protocol.opening import Terms
@@ -186,7 +189,7 @@ def flowing() -> Iterator[tuple[Place, Any, Source]]:
         source, session = _opened(path, there, receiver, running, settings)
         stack.callback(source.close)
         source.start()
-        place = place_called(f"{path.receiver.namespace}/{path.receiver.interface}", "receiver")
+        place = place_called(path.receiver.place, "receiver")
         yield place, states(running)[session & 0xFFFF], source
 
 

@@ -3,7 +3,7 @@
 #ifndef TOWLINE_POLICY_CHOICE_H
 #define TOWLINE_POLICY_CHOICE_H
 
-#include "../src/towline/bpf/bpf.h"
+#include "bpf.h"
 
 struct session {
 	__u32 choice;

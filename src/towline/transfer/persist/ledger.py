@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a receiving process writes down of a transfer in memory that outlives it, and what its successor finds there.
+"""What a receiving process writes down of a transfer in memory that outlives it, and what the next one finds there.
 
 A map for the facts: two areas, of which the newer one that is whole counts, and `drained` of each lane. When the file's
 size is known, a map for its blocks: the digest of each that stands in the partial file, and a bit that says so. Written
@@ -40,7 +40,7 @@ class LaneFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a successor has to know of a transfer, and cannot see in the program's memory."""
+    """What the next process has to know of a transfer, and cannot see in the program's memory."""
 
     level: str
     peer: Peer | None
