@@ -36,7 +36,7 @@ from towline.kernel.attached import Program
 from towline.kernel.clang import compile_program
 from towline.kernel.link import Interface, interface
 from towline.kernel.live import LiveFrames
-from towline.kernel.netns import NAMED, inside
+from towline.kernel.netns import inside
 from towline.kernel.program import Object
 from towline.kernel.successor import states
 from towline.lab.environments import veth
@@ -75,7 +75,7 @@ class Source:
         """Loaded and attached: live frames run what the kernel's XDP dispatcher holds already, and answers end in it.
         `states_fd`: the receiver's map `receivers`.
         """
-        self._namespace = NAMED / path.sender.namespace
+        self._namespace = path.sender.namespace
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._error: BaseException | None = None
         self.waited_s = self.seconds = 0.0
@@ -179,7 +179,7 @@ def flowing() -> Iterator[tuple[Place, Any, Source]]:
         path = stack.enter_context(veth.veth(lanes=1, mtu=1500, addressed=False))
         for end in (path.sender, path.receiver):
             _hush(end)
-        with inside(NAMED / path.receiver.namespace):
+        with inside(path.receiver.namespace):
             there = interface(path.receiver.interface)
             settings = Settings(window=NEAR_WINDOW, watch_gaps=True)
             receiver = XdpReceiver(there, (ETHERNET,), Numbers(), 0, settings)
@@ -197,7 +197,7 @@ def _hush(end: veth.End) -> None:
     """No packet of the kernel's own, which may leave on another CPU: the interface is polled there from then on, for as
     long as packets come, and that CPU does not keep up with the source.
     """
-    with inside(NAMED / end.namespace), suppress(FileNotFoundError):  # there is no IPv6
+    with inside(end.namespace), suppress(FileNotFoundError):  # there is no IPv6
         Path(f"/proc/sys/net/ipv6/conf/{end.interface}/disable_ipv6").write_text("1")
 
 

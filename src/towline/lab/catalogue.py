@@ -5,17 +5,15 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-
-from pyroute2 import netns
 
 from towline.delivery.xdp import XdpReceiver
 from towline.errors import SettingsError, TowlineError
 from towline.framing import ETHERNET, LEVELS, Level, Numbers
 from towline.kernel.link import interface
+from towline.kernel.netns import inside
 from towline.lab.environments import veth
 from towline.lab.plans import plan
 from towline.settings import DEFAULT_PORT, Settings
@@ -77,9 +75,8 @@ def catalogue(plans: Path) -> Mapping[str, Sequence[Entry]]:
 def _try_out() -> _Machine:
     """Make the environment and load a program into it, as a run does."""
     try:
-        with veth.veth(offloads=False, gro=True) as path, ThreadPoolExecutor(max_workers=1) as elsewhere:
-            # A thread of its own, which ends there: this one stays in its namespace.
-            return elsewhere.submit(_try_xdp, path.receiver).result()
+        with veth.veth(offloads=False, gro=True) as path, inside(path.receiver.namespace):
+            return _try_xdp(path.receiver)
     except TowlineError as error:
         return _Machine(veth=str(error), ebpf="it needs the environment veth", native=None)
     except FileNotFoundError as error:
@@ -88,7 +85,6 @@ def _try_out() -> _Machine:
 
 
 def _try_xdp(end: veth.End) -> _Machine:
-    netns.setns(end.namespace)
     try:
         with closing(XdpReceiver(interface(end.interface), [ETHERNET], Numbers(), DEFAULT_PORT, Settings())) as xdp:
             native = None if xdp.xdp_mode == "native" else " ".join(xdp.notes)
