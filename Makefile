@@ -50,16 +50,16 @@ check: $(READY) ## lint, format, types, format of the C sources
 	sh -n setup.sh
 	$(if $(C_SOURCES),.venv/bin/clang-format --dry-run -Werror $(C_SOURCES))
 
-# No clock and no wire in them: they may share the machine with the checks, and with each other.
-LOGIC = protocol bpf transfer transmit delivery
-TEST_LOGIC = $(LOGIC:%=test-%)
+# What measures times, or counts what others could add to, comes last and has the machine to itself.
+TOGETHER = end_to_end protocol bpf cli kernel sockets transfer transmit delivery
+TEST_TOGETHER = $(TOGETHER:%=test-%)
 
 test: root ## check, and all tests but the slow ones
-	+$(MAKE) --no-print-directory --jobs=2 check $(TEST_LOGIC)
-	$(AS_ROOT) $(PYTEST) -m 'not acceptance' $(LOGIC:%=--ignore=tests/%)
+	+$(MAKE) --no-print-directory --jobs=2 --output-sync check $(TEST_TOGETHER)
+	$(AS_ROOT) $(PYTEST) -m 'not acceptance' $(TOGETHER:%=--ignore=tests/%)
 
-.PHONY: $(TEST_LOGIC)
-$(TEST_LOGIC): test-%: root
+.PHONY: $(TEST_TOGETHER)
+$(TEST_TOGETHER): test-%: root
 	$(AS_ROOT) $(PYTEST) -m 'not acceptance' tests/$*
 
 acceptance: yardsticks root ## each promise in full; takes hours

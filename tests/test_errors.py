@@ -38,7 +38,8 @@ def test_str__is_one_line_with_what_was_said(error: errors.TowlineError, part: s
 
 
 def test_str__every_class_has_a_sample() -> None:
-    assert {type(error).__name__ for error, _ in SAMPLES} == set(errors.__all__)
+    every = {name for name in errors.__all__ if issubclass(getattr(errors, name), errors.TowlineError)}
+    assert {type(error).__name__ for error, _ in SAMPLES} == every
 
 
 @pytest.mark.parametrize("error", [error for error, _ in SAMPLES], ids=lambda error: type(error).__name__)

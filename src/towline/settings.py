@@ -25,8 +25,11 @@ GIB = 1 << 30
 LARGEST_PAYLOAD_BYTES = 3384  # live frames hold 3408 bytes; less 24 of our header, at level raw
 SMALLEST_MTU = 256  # a HELLO has 216 bytes
 LARGEST_MTU = 3506  # above it veth refuses native XDP
-NEAR_WINDOW = 4096  # packets
+WINDOW_LEAST = 64  # packets
+WINDOW_MOST = 65536
+NEAR_WINDOW = 4096
 FAR_WINDOW = 16384
+LANES_MOST = 16
 BLOCK_TRAILER_BYTES = 24  # a block's number and digest
 DEFAULT_PORT = 15010
 STALL_TIMEOUT_S = 60
@@ -149,7 +152,7 @@ class Settings:
         "lanes: each is one sender CPU, one receive queue, one sequence of packets",
         SENDER,
         low=1,
-        high=16,
+        high=LANES_MOST,
         record="lanes",
     )
     redundancy: int = _parameter(1, "how many times each packet is sent", SENDER, low=1, high=16, record="redundancy")
@@ -177,8 +180,8 @@ class Settings:
         BOTH,
         unit="packets",
         none_means=f"{NEAR_WINDOW} where the peer answers within 5 ms, which stays in the cache, else {FAR_WINDOW}",
-        low=64,
-        high=65536,
+        low=WINDOW_LEAST,
+        high=WINDOW_MOST,
         power_of_two=True,
         record="window",
     )

@@ -17,7 +17,7 @@ from towline.kernel.clang import compile_program
 from towline.kernel.live import run_syscall
 from towline.kernel.memory import Map
 from towline.kernel.program import Object
-from towline.protocol import opening, window
+from towline.protocol import window
 from towline.transfer import incoming
 from towline.transmit import lane
 from towline.transmit import xdp as sending
@@ -32,13 +32,13 @@ def _c_name(level: framing.Level) -> str:
 # Each constant of C, and everybody in Python who says the same.
 SAID = {
     "SLOT_SLACK": (slots.SLACK_BYTES,),
-    "WINDOW_MOST": (settings.PARAMETERS["window"].high, twins.WINDOW_MOST),
+    "WINDOW_MOST": (settings.WINDOW_MOST, twins.WINDOW_MOST),
     "BITMAP_WORDS": (window.BITMAP_WORDS, twins.BITMAP_WORDS),
     "PAYLOAD_MOST": (
         settings.LARGEST_PAYLOAD_BYTES,
         framing.RAW.largest_payload_bytes(9000),
     ),
-    "LANES_MOST": (settings.PARAMETERS["lanes"].high, opening.LANES_MOST),
+    "LANES_MOST": (settings.LANES_MOST,),
     "ACK_WORDS": (twins.ACK_WORDS,),
     "ACK_WORDS_MOST": (twins.ACK_WORDS_MOST,),
     "EXPAND_WORDS": (twins.EXPAND_WORDS,),
@@ -66,7 +66,7 @@ AT_MOST = {
     "SCHEDULE_MOST": lane.BURST_MOST,
     "RANGES_MOST": incoming.NACK_RANGES_MOST,
     "FRAME_MOST": max(level.frame_bytes for level in framing.LEVELS.values()),
-    "RECEIVERS_MOST": opening.LANES_MOST,
+    "RECEIVERS_MOST": settings.LANES_MOST,
 }
 SOURCE = """
 #include <stddef.h>

@@ -9,7 +9,7 @@ import secrets
 from dataclasses import dataclass, replace
 
 from towline.errors import MalformedError, PeerError, SettingsError
-from towline.settings import largest_block_bytes
+from towline.settings import LANES_MOST, WINDOW_LEAST, largest_block_bytes
 from towline.wire import DELIVERIES, HELLO_MAGIC, INDEX_MASK, Kind, Message, reason_bytes, reason_untrusted
 
 HELLO_FIRST_US = 50_000
@@ -19,8 +19,6 @@ COOKIE_BYTES = 16
 _STAMP_BYTES = 4
 COOKIE_EPOCH_US = 30_000_000  # a cookie is good for one to two of these
 ACK_PER_WINDOW = 4  # an ACK is due every quarter of the window at the latest
-LANES_MOST = 16
-WINDOW_LEAST = 64
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,13 +25,13 @@ from towline.protocol.heads import (
     write_words,
 )
 from towline.protocol.window import NO_INDICES, Indices, run_length
+from towline.settings import WINDOW_MOST
 from towline.slots import Slots
 from towline.wire import ACK, DATA_LEAST_BYTES, HEADER_BYTES, INDEX_MASK, Flag, Kind, body_mix, payload_sums
 
 Flags = NDArray[np.bool_]
 Replies = NDArray[np.uint8]  # k encoded packets of one length: (k, bytes)
 
-WINDOW_MOST = 65536
 ACK_WORDS = 16  # an ACK shows at most so many words of the bitmap,
 ACK_WORDS_MOST = 128  # the answer to a FLUSH more; as in acknowledge.h
 WORD_NUMBER_MASK = INDEX_MASK // 64

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from towline.settings import WINDOW_MOST
 from towline.wire import INDEX_BITS, INDEX_MASK, RANGE
 
 Indices = NDArray[np.int64]
 
-BITMAP_WORDS = 2 * 65536 // 64  # of the rings in state.h: twice the largest window
+BITMAP_WORDS = 2 * WINDOW_MOST // 64  # of the rings in state.h: twice the largest window
 NO_INDICES: Indices = np.empty(0, np.int64)
 
 

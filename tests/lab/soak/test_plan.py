@@ -16,7 +16,7 @@ from towline.framing import LEVELS
 from towline.lab.run import impairments_of
 from towline.lab.soak import plan as plans
 from towline.lab.soak.plan import Plan, plan
-from towline.settings import Settings
+from towline.settings import LARGEST_MTU, Settings
 
 SEEDS = 5_000
 
@@ -38,7 +38,7 @@ def test_plan__is_legal() -> None:
         impairments_of(one.run())  # raises for jitter without delay and the like
         level = LEVELS[str(settings.level)]
         assert 0 <= one.size_bytes <= plans.SIZE_MOST
-        assert one.mtu <= plans.LARGEST_MTU
+        assert one.mtu <= LARGEST_MTU
         assert (settings.payload_size or 1) <= level.largest_payload_bytes(one.mtu)
         assert level.is_shared or not one.serves_all
 

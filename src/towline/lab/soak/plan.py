@@ -15,10 +15,9 @@ from typing import Any
 from towline.framing import LEVELS
 from towline.lab.children import setting_arguments
 from towline.lab.run import Run, mtu_for
-from towline.settings import BLOCK_TRAILER_BYTES, KIB, MIB, NEAR_WINDOW, Settings, largest_block_bytes
+from towline.settings import BLOCK_TRAILER_BYTES, KIB, LARGEST_MTU, MIB, NEAR_WINDOW, Settings, largest_block_bytes
 from towline.wire import HEADER_BYTES
 
-LARGEST_MTU = 3506  # the path is made for it
 SIZE_MOST = 4 * MIB
 _SECONDS = 0.5  # of waiting that a plan may need by itself, loss not counted
 _PACKETS_MOST = 20_000

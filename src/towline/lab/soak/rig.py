@@ -23,8 +23,9 @@ from towline.lab import leftovers, verify
 from towline.lab.emulator.impairments import Impairments
 from towline.lab.environments import veth
 from towline.lab.run import impairments_of, level_of, target_of
-from towline.lab.soak.plan import LARGEST_MTU, SIZE_MOST, Plan
+from towline.lab.soak.plan import SIZE_MOST, Plan
 from towline.lab.soak.worker import Order, Over, Receive, Send
+from towline.settings import LARGEST_MTU
 from towline.transfer import events
 
 LANES = 2

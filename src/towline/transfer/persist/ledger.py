@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from towline.errors import MalformedError, UnsupportedError
 from towline.kernel.memory import Map
-from towline.protocol.opening import LANES_MOST, Terms
+from towline.protocol.opening import Terms
+from towline.settings import LANES_MOST
 from towline.sockets.port import Peer
 from towline.transfer.digest import DIGEST_BYTES
 from towline.transfer.files import Inode

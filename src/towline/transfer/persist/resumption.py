@@ -14,8 +14,8 @@ from towline.delivery.pins import Pins, abandoned
 from towline.delivery.xdp import XdpReceiver
 from towline.errors import MalformedError, UnsupportedError
 from towline.framing import LEVELS
-from towline.protocol.opening import LANES_MOST, WINDOW_LEAST, Terms
-from towline.settings import Settings, largest_block_bytes
+from towline.protocol.opening import Terms
+from towline.settings import LANES_MOST, WINDOW_LEAST, Settings, largest_block_bytes
 from towline.sockets.port import Peer, Port
 from towline.transfer.control import Control
 from towline.transfer.files import FileSink
