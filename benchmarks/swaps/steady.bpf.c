@@ -4,6 +4,7 @@
 #include "bpf.h"
 #include "wire.h"
 #include "state.h"
+#include "receivers.h"
 #include "check.h"
 
 #define FRAME_BYTES 14 /* level ethernet */
@@ -17,15 +18,6 @@ const volatile u32 ifindex;
 u64 sent;
 u32 next;
 u32 stop;
-
-/* The receiver's own. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, RECEIVERS_MOST);
-	__type(key, u32);
-	__type(value, struct receiver_state);
-} receivers SEC(".maps");
 
 /* Which packet leaves now: the next, or, where one has not arrived for half a window, that one and all behind it. */
 static __always_inline u32 next_index(struct receiver_state *r)

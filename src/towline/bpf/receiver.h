@@ -9,6 +9,7 @@
 #include "bpf.h"
 #include "wire.h"
 #include "state.h"
+#include "receivers.h"
 #include "framing.h"
 #include "check.h"
 #include "window.h"
@@ -18,14 +19,6 @@
 #include "succession.h"
 
 struct interface_counters interface_counters SHARED; /* XDP writes, user space reads */
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, RECEIVERS_MOST);
-	__type(key, u32);
-	__type(value, struct receiver_state);
-} receivers SEC(".maps");
 
 static __always_inline enum outcome place(struct xdp_md *ctx, struct receiver_state *r, const struct data *d)
 {

@@ -72,8 +72,8 @@ class XdpReceiver:
             self._object = (
                 before.successor(policy_source(settings.policy), constants) if before else self._loaded(constants)
             )
-            program, identity = self._object.program("receiver"), Identity.of(self._object)
             try:
+                program, identity = self._object.program("receiver"), Identity.of(self._object)
                 self._link = before.hand_over(program, identity) if before else self._attached(program)
             except BaseException:
                 self._object.close()

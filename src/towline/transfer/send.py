@@ -240,14 +240,19 @@ class _Sending:
                 )
         self._meter.tell_end()
 
+    @property
+    def _has_arrived(self) -> bool:
+        """Whether the receiver has every packet, by all that we have heard."""
+        return all(lane.rules.base == lane.rules.end for lane in self._lanes.values())
+
     def _acknowledged(self) -> Movement | None:
         """How many packets the receiver has, by all that we have heard; None where it has them all.
 
         What has left and owes no ACK yet postpones a program's end: at a low rate one is due seldom. It proves nothing.
         """
-        lanes = self._lanes.values()
-        if all(one.rules.base == one.rules.end for one in lanes):
+        if self._has_arrived:
             return None
+        lanes = self._lanes.values()
         counts = [one.rules.base - one.rules.first for one in lanes]
         owing = (one.rules.packets - count for one, count in zip(lanes, counts, strict=True))
         mark = sum(counts) + sum(min(one, self._settings.ack_every) for one in owing)
@@ -289,7 +294,7 @@ class _Sending:
             liveness.heard(now)
         # When all has arrived only the receiving process speaks; it may have to read again what another has written,
         # and notices by itself if that stands still.
-        last_words = heard if self._acknowledged() is None else None
+        last_words = heard if self._has_arrived else None
         liveness.at((last_words, [(lane.rules.base, lane.rules.limit) for lane in self._lanes.values()]), now)
         try:
             liveness.check(now, self._meter.where())
